@@ -1,0 +1,1 @@
+"""Sources -> tasks -> HDF5 -> batches on the device."""

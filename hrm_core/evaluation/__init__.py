@@ -1,0 +1,1 @@
+"""Voting, metrics, trivial baselines, calibration, families, alarms."""

@@ -1,0 +1,1 @@
+"""Losses, optimizers, schedules, weight averaging."""

@@ -1,0 +1,1 @@
+"""Layers, the two levels, one reasoning segment, halting."""

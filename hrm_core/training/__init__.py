@@ -1,0 +1,1 @@
+"""The step, the trainer, checkpoints, validation gates, measurements."""
