@@ -1,0 +1,143 @@
+"""What must hold between settings of different groups. Each check returns a sentence, or None where all is well.
+
+Recipe room; free of torch. `schema.Recipe` runs them all at construction, so no wrong recipe exists. A sentence names
+the setting, its value and the remedy.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hrm_core.recipe.spans import is_time, resolve_span
+
+if TYPE_CHECKING:
+    from hrm_core.recipe.schema import Recipe
+
+
+def _model(recipe: Recipe) -> str | None:
+    model = recipe.model
+    if model.hidden % model.heads:
+        return f"model.hidden={model.hidden} is no multiple of model.heads={model.heads}; change one of them"
+    width = model.hidden // model.heads
+    if width not in (32, 64):
+        remedy = " or ".join(str(model.hidden // w) for w in (64, 32) if model.hidden % w == 0)
+        remedy = f"set model.heads={remedy}" if remedy else "make model.hidden a multiple of 32"
+        return f"model.heads={model.heads} makes heads of width {width}, only 32 and 64 are possible; {remedy}"
+    if model.share_levels and model.h_layers != model.l_layers:
+        return (
+            f"model.share_levels needs as many high as low layers, got {model.h_layers} and {model.l_layers}; "
+            f"set model.h_layers={model.l_layers}"
+        )
+    return None
+
+
+def _identity(recipe: Recipe) -> str | None:
+    if recipe.identity.kind == "none" and recipe.identity.place != "prefix":
+        return (
+            f"identity.place={recipe.identity.place} places an identity that identity.kind=none does not have; "
+            "set identity.place=prefix"
+        )
+    return None
+
+
+def _halting(recipe: Recipe) -> str | None:
+    halting = recipe.halting
+    if halting.kind == "q_learning" and halting.max_segments < 2:
+        return "halting.kind=q_learning learns from the next segment; set halting.max_segments to 2 or more"
+    return None
+
+
+def _optimizer(recipe: Recipe) -> str | None:
+    if recipe.optimizer.muon_lr is not None and recipe.optimizer.kind != "muon":
+        return (
+            f"optimizer.muon_lr={recipe.optimizer.muon_lr} has no effect with optimizer.kind="
+            f"{recipe.optimizer.kind}; set optimizer.kind=muon or optimizer.muon_lr=none"
+        )
+    return None
+
+
+def _data(recipe: Recipe) -> str | None:
+    data = recipe.data
+    if data.subset == "fits7" and data.canvases != (7,):
+        return f"data.subset=fits7 implies data.canvases=7, got {','.join(map(str, data.canvases))}; leave canvases out"
+    if data.train_on_val_tests and data.validate_on == "val":
+        return "data.train_on_val_tests trains on what data.validate_on=val validates on; set data.validate_on=eval"
+    return None
+
+
+def _schedule(recipe: Recipe) -> str | None:
+    length, schedule = recipe.training.max_steps, recipe.schedule
+    if isinstance(length, str) or is_time(schedule.warmup) or is_time(schedule.decay):
+        return None
+    warmup = resolve_span(schedule.warmup, length)
+    decay = resolve_span(schedule.decay, length) if schedule.kind == "wsd" else 0
+    assert isinstance(warmup, int) and isinstance(decay, int)
+    if warmup + decay > max(length, 2):
+        return (
+            f"schedule.warmup ({warmup} steps) and schedule.decay ({decay} steps) exceed training.max_steps={length}; "
+            "shorten them or give shares of the run, such as 0.02 and 0.2"
+        )
+    return None
+
+
+def _deterministic(recipe: Recipe) -> str | None:
+    if not recipe.training.deterministic:
+        return None
+    for key, value in times(recipe).items():
+        return (
+            f'{key}="{value}" depends on the speed of the machine, which training.deterministic refuses; '
+            "give it in steps or as a share of the run"
+        )
+    return None
+
+
+def _stages(recipe: Recipe) -> str | None:
+    curriculum = recipe.techniques.curriculum
+    if curriculum is not None and len(curriculum.ends) != len(curriculum.scales) - 1:
+        return (
+            f"techniques.curriculum has {len(curriculum.scales)} scales and {len(curriculum.ends)} ends; "
+            "every stage but the last has an end"
+        )
+    return None
+
+
+def times(recipe: Recipe) -> dict[str, str]:
+    """Dotted key -> value of every setting given as time, but `training.time_budget`, which only stops a run."""
+    found: dict[str, str] = {}
+    spans: dict[str, object] = {
+        "training.max_steps": recipe.training.max_steps,
+        "training.checkpoint_every": recipe.training.checkpoint_every,
+        "training.fast_validation_every": recipe.training.fast_validation_every,
+        "training.full_validation_every": recipe.training.full_validation_every,
+        "schedule.warmup": recipe.schedule.warmup,
+        "schedule.decay": recipe.schedule.decay,
+    }
+    techniques = recipe.techniques
+    if techniques.swa_tail is not None:
+        spans["techniques.swa_tail.start"] = techniques.swa_tail.start
+        spans["techniques.swa_tail.period"] = techniques.swa_tail.period
+    if techniques.gradient_noise is not None:
+        spans["techniques.gradient_noise.until"] = techniques.gradient_noise.until
+    if techniques.curriculum is not None:
+        spans.update({"techniques.curriculum.ends": end for end in techniques.curriculum.ends if is_time(end)})
+    if techniques.replay is not None:
+        spans["techniques.replay.window"] = techniques.replay.window
+    if techniques.lion_swap is not None:
+        spans["techniques.lion_swap.start"] = techniques.lion_swap.start
+        spans["techniques.lion_swap.warmup"] = techniques.lion_swap.warmup
+    for key, value in spans.items():
+        if isinstance(value, str):
+            found[key] = value
+    return found
+
+
+CHECKS = (_model, _identity, _halting, _optimizer, _data, _schedule, _stages, _deterministic)
+
+
+def first_problem(recipe: Recipe) -> str | None:
+    """The first sentence that any check has to say, or None."""
+    for check in CHECKS:
+        sentence = check(recipe)
+        if sentence is not None:
+            return sentence
+    return None
