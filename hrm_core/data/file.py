@@ -1,0 +1,212 @@
+"""The built file on disk: Content -> bytes -> Content. HDF5 is written and read in memory only.
+
+A full disk is then a plain OSError of the one atomic writer, and a reader never holds a file open. The reader looks at
+the sha256 beside the file first and then accepts the schema and nothing else: no links, no external or virtual data,
+no surprise names, shapes or types. Every failure is a UserError that says how to get a good file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from hrm_core.data import schema
+from hrm_core.data.schema import Columns, Content
+from hrm_core.errors import UserError
+
+CHUNK_ROWS = 64
+
+
+def digest_path(path: Path) -> Path:
+    """Where the sha256 of a built file is: the same name with `.sha256` added."""
+    return path.with_name(path.name + ".sha256")
+
+
+def to_bytes(content: Content) -> bytes:
+    """The HDF5 file of a Content; the same content gives the same bytes with the same h5py."""
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        for name in schema.ATTRIBUTES:
+            file.attrs[name] = content.attributes[name]
+        for side, columns in sorted(content.canvas.items()):
+            _write_group(file, f"canvas/{side}", columns, schema.PAIR_COLUMNS)
+        _write_group(file, "tasks", content.tasks, schema.TASK_COLUMNS)
+        _write_group(file, "oversize", content.oversize, schema.OVERSIZE_COLUMNS)
+        _write_group(file, "curriculum", content.curriculum, schema.STAGE_COLUMNS)
+    return buffer.getvalue()
+
+
+def _write_group(file: h5py.File, name: str, columns: Columns, spec: dict[str, Any]) -> None:
+    if not columns or len(next(iter(columns.values()))) == 0:
+        return
+    assert columns.keys() == spec.keys(), (name, sorted(columns))
+    group = file.create_group(name)
+    for column, values in columns.items():
+        if values.ndim == 3:  # automatic chunking would cut across the grids: 35 ms a batch instead of 0.2
+            chunks = (min(CHUNK_ROWS, len(values)), *values.shape[1:])
+            group.create_dataset(column, data=values, chunks=chunks, compression="lzf", fletcher32=True)
+        else:
+            group.create_dataset(column, data=values, chunks=values.shape, fletcher32=True)
+
+
+def read_content(path: Path, remedy: str) -> tuple[Content, str]:
+    """A built file whole, with its sha256; UserError (one line, ending with `remedy`) if it is not a good one."""
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"no data file at {path}; {remedy}", exit_code=1) from None
+    except OSError as error:
+        raise UserError(f"data file {path} cannot be read ({error.strerror or error})", exit_code=1) from None
+    digest = hashlib.sha256(raw).hexdigest()
+    try:
+        expected = digest_path(path).read_text(encoding="ascii", errors="replace").split()
+    except OSError:
+        raise UserError(f"data file {path} has no readable {digest_path(path).name}; {remedy}", exit_code=1) from None
+    if expected[:1] != [digest]:
+        message = f"data file {path} is damaged or was changed (its sha256 is not the recorded one); {remedy}"
+        raise UserError(message, exit_code=1)
+    try:
+        return from_bytes(raw), digest
+    except SurpriseError as error:
+        message = f"data file {path} is not one that this version reads ({error}); {remedy}"
+        raise UserError(message, exit_code=1) from None
+
+
+class SurpriseError(Exception):
+    """The bytes are not a built file of this format; the message is the first difference."""
+
+
+def from_bytes(raw: bytes) -> Content:
+    """Parse and check a built file; SurpriseError at the first thing that the schema does not know."""
+    try:
+        with h5py.File(io.BytesIO(raw), "r") as file:
+            return _read_file(file)
+    except SurpriseError:
+        raise
+    except Exception as error:  # h5py reports damage as OSError, KeyError, RuntimeError, ValueError or TypeError
+        raise SurpriseError(f"HDF5: {str(error) or type(error).__name__}"[:200].replace("\n", " ")) from error
+
+
+def _read_file(file: h5py.File) -> Content:
+    attributes = _read_attributes(file)
+    _expect_children(file, {"canvas", "tasks"}, {"oversize", "curriculum"})
+    canvas_group = _group(file, "canvas")
+    canvas: dict[int, Columns] = {}
+    for name in canvas_group:
+        if not (name.isascii() and name.isdigit() and str(int(name)) == name and 1 <= int(name) <= 30):
+            raise SurpriseError(f"canvas {name!r}")
+        side = int(name)
+        canvas[side] = _read_columns(_group(canvas_group, name), schema.PAIR_COLUMNS, side)
+    content = Content(
+        attributes,
+        canvas,
+        _read_columns(_group(file, "tasks"), schema.TASK_COLUMNS, 0),
+        _read_optional(file, "oversize", schema.OVERSIZE_COLUMNS),
+        _read_optional(file, "curriculum", schema.STAGE_COLUMNS),
+    )
+    check_values(content)
+    return content
+
+
+def _read_attributes(file: h5py.File) -> dict[str, Any]:
+    if set(file.attrs) != schema.ATTRIBUTES.keys():
+        raise SurpriseError("attributes are not those of a data file")
+    attributes: dict[str, Any] = {}
+    for name, kind in schema.ATTRIBUTES.items():
+        value = file.attrs[name]
+        value = int(value) if kind is int and isinstance(value, np.integer) else value
+        if type(value) is not kind:
+            raise SurpriseError(f"attribute {name} has an unexpected type")
+        attributes[name] = value
+    if attributes["format"] != schema.FORMAT or attributes["format_version"] != schema.FORMAT_VERSION:
+        raise SurpriseError(f"format {attributes['format'][:40]!r} version {attributes['format_version']}")
+    return attributes
+
+
+def _expect_children(group: h5py.Group, needed: set[str], allowed: set[str]) -> None:
+    names = set(group)
+    if not needed <= names <= needed | allowed:
+        raise SurpriseError(f"unexpected or missing groups or columns in {group.name}")
+    for name in names:
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            raise SurpriseError(f"{group.name}/{name} is a link")
+
+
+def _group(parent: h5py.Group, name: str) -> h5py.Group:
+    if not isinstance(parent.get(name, getlink=True), h5py.HardLink):
+        raise SurpriseError(f"{name} is a link")
+    group = parent[name]
+    if not isinstance(group, h5py.Group) or len(group.attrs):
+        raise SurpriseError(f"{name} is not a plain group")
+    return group
+
+
+def _read_optional(file: h5py.File, name: str, spec: dict[str, Any]) -> Columns:
+    return _read_columns(_group(file, name), spec, 0) if name in file else schema.empty_columns(spec)
+
+
+def _read_columns(group: h5py.Group, spec: dict[str, Any], side: int) -> Columns:
+    _expect_children(group, set(spec), set())
+    columns: Columns = {}
+    num_rows: int | None = None
+    for name, (trailing, dtype) in spec.items():
+        data = group[name]
+        if not isinstance(data, h5py.Dataset) or data.is_virtual or data.external or len(data.attrs):
+            raise SurpriseError(f"{group.name}/{name} is not a plain data set")
+        shape = tuple(side if size == "side" else size for size in trailing)
+        if data.ndim != 1 + len(shape) or data.shape[1:] != shape or not 1 <= data.shape[0] <= schema.MAX_ROWS:
+            raise SurpriseError(f"{group.name}/{name} has shape {data.shape}")
+        num_rows = data.shape[0] if num_rows is None else num_rows
+        if data.shape[0] != num_rows:
+            raise SurpriseError(f"{group.name}/{name} has {data.shape[0]} rows, not {num_rows}")
+        if dtype == "S":
+            good = data.dtype.kind == "S" and 1 <= data.dtype.itemsize <= schema.MAX_ID_BYTES
+        else:
+            good = data.dtype == np.dtype(dtype)
+        if not good:
+            raise SurpriseError(f"{group.name}/{name} has type {data.dtype}")
+        columns[name] = data[...]
+    return columns
+
+
+def check_values(content: Content) -> None:
+    """Every number within what the rest of the program relies on; SurpriseError otherwise."""
+    num_tasks = len(content.tasks["id"])
+    for side, rows in content.canvas.items():
+        where = f"/canvas/{side}"
+        _in_range(rows, where, {"task": (0, num_tasks - 1), "split": (0, 2), "duplicate": (0, 1), "pair": (0, 1999)})
+        _in_range(rows, where, {"oversize": (-1, len(content.oversize["task"]) - 1)})
+        _in_range(rows, where, {"input_height": (1, side), "input_width": (1, side)})
+        _in_range(rows, where, {"target_height": (1, 30), "target_width": (1, 30)})
+        fits = rows["oversize"] < 0
+        _check_grids(rows["input"], rows["input_height"], rows["input_width"], f"{where}/input")
+        _check_grids(rows["target"], rows["target_height"] * fits, rows["target_width"] * fits, f"{where}/target")
+    over = content.oversize
+    _in_range(over, "/oversize", {"task": (0, num_tasks - 1), "split": (0, 2), "pair": (0, 1999)})
+    _in_range(over, "/oversize", {"target_height": (1, 30), "target_width": (1, 30)})
+    _check_grids(over["target"], over["target_height"], over["target_width"], "/oversize/target")
+    flags = {"evaluation": (0, 1), "size_varies": (0, 1), "known_side": (1, 30), "canvas": (1, 30), "stage": (1, 30)}
+    _in_range(content.tasks, "/tasks", flags | {"num_demonstrations": (1, 1000), "num_tests": (1, 1000)})
+    if not (np.sort(content.tasks["colors"], axis=1) == np.arange(10)).all():
+        raise SurpriseError("/tasks/colors are not permutations")
+
+
+def _in_range(columns: Columns, where: str, bounds: dict[str, tuple[int, int]]) -> None:
+    for name, (low, high) in bounds.items():
+        values = columns[name]
+        if len(values) and (values.min() < low or values.max() > high):
+            raise SurpriseError(f"{where}/{name} is not within {low}..{high}")
+
+
+def _check_grids(grids: np.ndarray[Any, Any], height: Any, width: Any, where: str) -> None:
+    cell = np.arange(grids.shape[1])
+    inside = (cell[None, :, None] < np.asarray(height)[:, None, None]) & (
+        cell[None, None, :] < np.asarray(width)[:, None, None]
+    )
+    if not ((grids < 10) == inside).all() or (grids > 10).any():
+        raise SurpriseError(f"{where} has cells that do not agree with its sizes")

@@ -1,0 +1,60 @@
+"""Connected components of a grid. Grid -> objects with colour, place and shape.
+
+An object is a largest set of touching cells of one colour (or of any colour but 0, `by_color=False`), touching over
+edges (4 neighbours) or corners too (8). Colour 0 makes no objects. Computed with scipy.ndimage on the host, once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from hrm_core.data.grids import NUM_COLORS, Grid
+
+EIGHT = np.ones((3, 3), dtype=bool)
+FOUR = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], dtype=bool)
+MULTICOLOR = 10
+
+
+@final
+@dataclass(frozen=True)
+class GridObject:
+    """`mask` (height, width) bool is the object in its bounding box, whose corner is (row, column)."""
+
+    color: int
+    row: int
+    column: int
+    mask: NDArray[np.bool_]
+
+    @property
+    def area(self) -> int:
+        """Number of cells."""
+        return int(self.mask.sum())
+
+    @property
+    def shape_key(self) -> tuple[int, tuple[int, ...], bytes]:
+        """Equal for objects of equal colour and shape, wherever they are."""
+        return self.color, self.mask.shape, self.mask.tobytes()
+
+    @property
+    def key(self) -> tuple[int, int, int, tuple[int, ...], bytes]:
+        """Equal for the same object at the same place."""
+        return self.row, self.column, *self.shape_key
+
+
+def find_objects(grid: Grid, neighbors: int = 8, by_color: bool = True) -> list[GridObject]:
+    """Objects in the order of colour, then of first cell in reading order; `neighbors` is 4 or 8."""
+    if neighbors not in (4, 8):
+        raise ValueError(f"neighbors is {neighbors}, not 4 or 8")
+    structure = EIGHT if neighbors == 8 else FOUR
+    objects = []
+    colors = [int(color) for color in range(1, NUM_COLORS) if (grid == color).any()] if by_color else [MULTICOLOR]
+    for color in colors:
+        labels, _ = ndimage.label(grid == color if by_color else grid != 0, structure)
+        for number, box in enumerate(ndimage.find_objects(labels), start=1):
+            objects.append(GridObject(color, box[0].start, box[1].start, labels[box] == number))
+    return objects

