@@ -6,8 +6,9 @@ the setting, its value and the remedy.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
+from hrm_core.recipe.base import Settings
 from hrm_core.recipe.spans import is_time, resolve_span
 
 if TYPE_CHECKING:
@@ -101,33 +102,17 @@ def _stages(recipe: Recipe) -> str | None:
     return None
 
 
-def times(recipe: Recipe) -> dict[str, str]:
+def times(settings: Settings, prefix: str = "") -> dict[str, str]:
     """Dotted key -> value of every setting given as time, but `training.time_budget`, which only stops a run."""
     found: dict[str, str] = {}
-    spans: dict[str, object] = {
-        "training.max_steps": recipe.training.max_steps,
-        "training.checkpoint_every": recipe.training.checkpoint_every,
-        "training.fast_validation_every": recipe.training.fast_validation_every,
-        "training.full_validation_every": recipe.training.full_validation_every,
-        "schedule.warmup": recipe.schedule.warmup,
-        "schedule.decay": recipe.schedule.decay,
-    }
-    techniques = recipe.techniques
-    if techniques.swa_tail is not None:
-        spans["techniques.swa_tail.start"] = techniques.swa_tail.start
-        spans["techniques.swa_tail.period"] = techniques.swa_tail.period
-    if techniques.gradient_noise is not None:
-        spans["techniques.gradient_noise.until"] = techniques.gradient_noise.until
-    if techniques.curriculum is not None:
-        spans.update({"techniques.curriculum.ends": end for end in techniques.curriculum.ends if is_time(end)})
-    if techniques.replay is not None:
-        spans["techniques.replay.window"] = techniques.replay.window
-    if techniques.lion_swap is not None:
-        spans["techniques.lion_swap.start"] = techniques.lion_swap.start
-        spans["techniques.lion_swap.warmup"] = techniques.lion_swap.warmup
-    for key, value in spans.items():
-        if isinstance(value, str):
-            found[key] = value
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        if isinstance(value, Settings):
+            found.update(times(value, f"{prefix}{name}."))
+        elif isinstance(value, str) and int in get_args(field.annotation):  # text where steps are possible: a time
+            found[prefix + name] = value
+        elif isinstance(value, tuple):
+            found.update((prefix + name, part) for part in value if isinstance(part, str))
     return found
 
 

@@ -1,4 +1,4 @@
-"""Lays a recipe: EXP-00, then the preset, then the experiment's few lines, then the overrides, each value with its source.
+"""Lays a recipe: EXP-00, the preset, the experiment's few lines, the overrides; each value with its source.
 
 Recipe room; free of torch. (experiment name, ["training.batch=8", "preset=cpu", ...]) -> `ResolvedRecipe`. Two
 overrides are no keys: `preset=NAME` and `schedule=absolute`. Every mistake is a UserError of one line.

@@ -141,7 +141,7 @@ OWN_EXPERIMENTS = (
     Experiment(
         name="trm",
         title="TRM as published",
-        hypothesis="Jolicoeur-Martineau 2025 reports 44.6 % pass@2 with one shared two-layer network, about 288 GPU-hours.",
+        hypothesis="Jolicoeur-Martineau 2025 reports 44.6 % pass@2 with one shared network, about 288 GPU-hours.",
         setup="Shared levels, gradient through the last recursion, halting without a second pass, EMA 0.999.",
         watch_for="No held-out set: it trains on val's tests and validates on eval, as published.",
         lines=trm,

@@ -46,7 +46,7 @@ def _flat_of(tree: Mapping[str, Any], prefix: str = "") -> Flat:
 
 
 def from_toml(text: str) -> Recipe:
-    """TOML -> recipe; what is left out has its default of EXP-00. UserError for what is no TOML, no setting, no value."""
+    """TOML -> recipe; what is left out is as in EXP-00. UserError for what is no TOML, no setting or no value."""
     try:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as problem:

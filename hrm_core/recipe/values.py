@@ -1,4 +1,4 @@
-"""Values as people type them: `256`, `3e-4`, `true`, `none`, `6h`, `7` or `[7]` or `10,14`; and what is wrong with them.
+"""Values as people type them (`256`, `3e-4`, `true`, `none`, `6h`, `[7]`, `10,14`), and what is wrong with them.
 
 Recipe room; free of torch. Text -> Python value for a key (TOML's rules, without the need for quotes), Python value ->
 the text that a person would type, pydantic's error -> one line.

@@ -1,0 +1,165 @@
+"""What commands share: the options --runs and --json, printing, progress, and errors as one or two lines.
+
+Command-line room. Imports only click and the standard library at the top, so that `hrm --help` stays fast. Text from
+files, names and exceptions passes `hrm_core.runs.text.clean` before it reaches the terminal.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hrm_core.errors import UserError
+
+INTERRUPTED = 130
+_PLAIN_EVERY_S = 5.0
+
+_REMEDIES = {
+    errno.ENOSPC: "no space left on the device; free some, or choose another folder with --runs or --out",
+    errno.EDQUOT: "the quota is used up; free some space, or choose another folder with --runs or --out",
+    errno.EROFS: "the file system is read-only; choose another folder with --runs or --out",
+    errno.EACCES: "permission denied; choose a folder that you can use, or change its permissions",
+    errno.EPERM: "permission denied; choose a folder that you can use, or change its permissions",
+    errno.ENOENT: "there is no such file or folder; check the path",
+    errno.ENOTDIR: "a part of this path is a file, not a folder; check the path",
+    errno.EISDIR: "this is a folder, not a file; check the path",
+    errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
+}
+
+runs_option = click.option(
+    "--runs",
+    "runs",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=None,
+    metavar="DIR",
+    help="Folder of the runs (default: ./runs, else under ~/.local/share/hrm).",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+
+
+def clean(text: str) -> str:
+    """Text that came from outside -> text without control characters."""
+    from hrm_core.runs.text import clean as clean_text
+
+    return clean_text(text)
+
+
+def runs_folder(runs: Path | None) -> Path:
+    """The folder given with --runs, or the default one."""
+    if runs is not None:
+        return runs
+    from hrm_core.runs.layout import default_runs_dir
+
+    return default_runs_dir()
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout. Values must be plain; NaN is a mistake of ours."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=True, allow_nan=False))
+
+
+def print_line(text: str = "") -> None:
+    """Lines on stdout, each cleaned."""
+    for line in text.split("\n"):
+        click.echo(clean(line))
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Aligned columns on stdout, cut to the width of a terminal (never when piped); cells are cleaned."""
+    cells = [[clean(cell) for cell in row] for row in rows]
+    widths = [max([len(name), *(len(row[i]) for row in cells)]) for i, name in enumerate(columns)]
+    terminal = sys.stdout.isatty()
+    limit = shutil.get_terminal_size().columns if terminal else None
+
+    def line(row: Sequence[str]) -> str:
+        text = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        return text if limit is None or len(text) <= limit else text[: limit - 1] + "…"
+
+    click.echo(click.style(line(columns), bold=True))
+    for row in cells:
+        click.echo(line(row))
+
+
+@contextmanager
+def progress(label: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """A progress bar on stderr that is advanced by calling what it gives, with a number of units.
+
+    On a terminal a bar with the time left; elsewhere a plain line now and then. `total` None: unknown. The function
+    may be called from any thread.
+    """
+    if sys.stderr.isatty():
+        with _bar(label, total) as advance:
+            yield advance
+    else:
+        with _plain(label, total) as advance:
+            yield advance
+
+
+@contextmanager
+def _bar(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = [TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
+    with Progress(*columns, console=Console(stderr=True), transient=False) as bar:
+        task = bar.add_task(clean(label), total=total)
+        yield lambda amount: bar.advance(task, amount)
+
+
+@contextmanager
+def _plain(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    begin = last = time.monotonic()
+    done = 0
+    name = clean(label)
+
+    def advance(amount: int) -> None:
+        nonlocal done, last
+        done += amount
+        now = time.monotonic()
+        if now - last >= _PLAIN_EVERY_S:
+            last = now
+            click.echo(f"{name}: {done}" + (f" of {total}" if total is not None else ""), err=True)
+
+    click.echo(f"{name} ...", err=True)
+    yield advance
+    click.echo(f"{name}: done in {time.monotonic() - begin:.1f} s", err=True)
+
+
+def error_text(error: Exception) -> str | None:
+    """The one or two lines that tell a user what is wrong; None for what is a fault of ours."""
+    if isinstance(error, UserError):
+        return error.message
+    if isinstance(error, click.ClickException):
+        return _usage_text(error)
+    if isinstance(error, OSError):
+        remedy = _REMEDIES.get(error.errno or 0, error.strerror or str(error))
+        return f"{error.filename}: {remedy}" if error.filename is not None else remedy
+    return None
+
+
+def _usage_text(error: click.ClickException) -> str:
+    message = " ".join(error.format_message().split())
+    context = getattr(error, "ctx", None) if isinstance(error, click.UsageError) else None
+    return f"{message}\nsee: {context.command_path} --help" if context is not None else message
+
+
+def exit_code(error: Exception) -> int:
+    """2 for wrong use, 1 for what failed."""
+    if isinstance(error, UserError):
+        return error.exit_code
+    return error.exit_code if isinstance(error, click.ClickException) else 1
+
+
+def print_error(text: str) -> None:
+    """`error: ...` on stderr, at most two lines, cleaned."""
+    lines = [clean(line) for line in text.split("\n") if line.strip()]
+    click.echo("error: " + "\n       ".join(lines[:2]), err=True)
