@@ -1,0 +1,135 @@
+"""Room `runs`: opening files that somebody else may be writing, or may have tampered with.
+
+path -> bytes, JSON object or None; never an exception for what lies in the file. Only regular files are opened (a FIFO
+would block for ever), links in the last place are not followed, and sizes are bounded. Values taken from such objects
+go through `number`, `integer`, `string`, `mapping` and `items`, which give None or empty for a wrong type.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import stat
+from pathlib import Path
+from typing import Any, Final
+
+Row = dict[str, Any]
+
+MAX_OBJECT_BYTES: Final = 16 * 2**20
+_LARGE: Final = 2**53
+# Only numbers that could be too large for a float need the slow parser; all that we write pass the quick one.
+_SUSPECT: Final = re.compile(r"[0-9]{16}|[eE]\+?[0-9]{3}")
+
+
+def open_regular(path: Path) -> int | None:
+    """A read-only descriptor of a regular file, or None if there is none (or it cannot be read)."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except (OSError, ValueError):
+        return None
+    try:
+        regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+    except OSError:
+        regular = False
+    if not regular:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def read_at(descriptor: int, offset: int, count: int) -> bytes:
+    """Up to `count` bytes from `offset`; fewer at the end of the file or on a read error."""
+    parts: list[bytes] = []
+    while count > 0:
+        try:
+            part = os.pread(descriptor, min(count, 2**20), offset)
+        except OSError:
+            break
+        if not part:
+            break
+        parts.append(part)
+        offset += len(part)
+        count -= len(part)
+    return b"".join(parts)
+
+
+def read_small(path: Path, limit: int = MAX_OBJECT_BYTES) -> bytes | None:
+    """The whole file, or None if it is missing, unreadable, no regular file or longer than `limit` bytes."""
+    descriptor = open_regular(path)
+    if descriptor is None:
+        return None
+    try:
+        data = read_at(descriptor, 0, limit + 1)
+    finally:
+        os.close(descriptor)
+    return data if len(data) <= limit else None
+
+
+def _finite(text: str) -> float | None:
+    value = float(text)
+    return value if math.isfinite(value) else None
+
+
+def _bounded(text: str) -> int | None:
+    return int(text) if len(text) <= 17 and abs(int(text)) <= _LARGE else None
+
+
+def parse_object(data: bytes) -> Row | None:
+    """The JSON object in `data`, or None. Numbers that are not finite, or whole numbers beyond 2**53, become null."""
+    try:
+        text = data.decode("utf-8")
+        if _SUSPECT.search(text):
+            value = json.loads(text, parse_float=_finite, parse_int=_bounded, parse_constant=lambda _: None)
+        else:
+            value = json.loads(text, parse_constant=lambda _: None)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def read_json_object(path: Path, limit: int = MAX_OBJECT_BYTES) -> Row | None:
+    """The JSON object in a file, or None if there is none to be had."""
+    data = read_small(path, limit)
+    return None if data is None else parse_object(data)
+
+
+def modified_s(path: Path) -> float | None:
+    """Time of last change in seconds since the epoch, or None."""
+    try:
+        return os.stat(path, follow_symlinks=False).st_mtime
+    except (OSError, ValueError):
+        return None
+
+
+def number(row: object, key: str) -> float | None:
+    """`row[key]` as a finite float, else None (a boolean is no number)."""
+    value = row.get(key) if isinstance(row, dict) else None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if -1e300 < value < 1e300 else None
+
+
+def integer(row: object, key: str) -> int | None:
+    """`row[key]` as a whole number, else None."""
+    value = row.get(key) if isinstance(row, dict) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGE else None
+
+
+def string(row: object, key: str, limit: int = 10_000) -> str | None:
+    """`row[key]` if it is text (cut to `limit` characters), else None. Not cleaned for a terminal."""
+    value = row.get(key) if isinstance(row, dict) else None
+    return value[:limit] if isinstance(value, str) else None
+
+
+def mapping(row: object, key: str) -> Row:
+    """`row[key]` if it is an object, else an empty one."""
+    value = row.get(key) if isinstance(row, dict) else None
+    return value if isinstance(value, dict) else {}
+
+
+def items(row: object, key: str) -> list[Any]:
+    """`row[key]` if it is a list, else an empty one."""
+    value = row.get(key) if isinstance(row, dict) else None
+    return value if isinstance(value, list) else []
