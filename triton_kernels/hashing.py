@@ -40,7 +40,7 @@ def hash32(seed: int, *parts: int | Tensor) -> Tensor:
         if isinstance(state, int) and isinstance(part, int):
             state = _mix_int(state * 31 + part + GOLDEN)
         else:
-            state = mix32(state * 31 + part + GOLDEN)
+            state = mix32(torch.as_tensor(state * 31 + part + GOLDEN))
     return torch.tensor(state, dtype=torch.int64) if isinstance(state, int) else state
 
 

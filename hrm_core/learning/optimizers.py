@@ -1,0 +1,102 @@
+"""Updates of the trunk over flat buffers: AdamW, Adam-atan2 and Muon.
+
+Learning room: values and gradients (N,) fp32 are changed in place. Everything that varies is a 0-d tensor (`lr`,
+`keep`, the step count), so that an update never asks the host. `keep` is 1, or 0 where the step is to leave no trace
+(non-finite gradients): moments, count and values stay as they were. AdamW: Loshchilov & Hutter 2019 (1711.05101).
+Adam-atan2: Everett et al. 2024 (2407.05872, sec. 3.3) with both constants 1, as HRM uses it. Muon: Jordan et al. 2024;
+learning rate matched to AdamW's RMS as in Liu et al. 2025 (2502.16982, sec. 2.2). torch.optim.Muon wants one
+nn.Parameter a matrix and a learning rate on the host; ours is checked against it in the tests.
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from torch import Tensor
+
+from hrm_core.learning.flat import FlatParameters, MatrixSpan, gather_matrices
+from hrm_core.recipe.learning import OptimizerConfig
+
+EPS = 1e-8
+MUON_MOMENTUM = 0.95
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+NEWTON_SCHULZ_STEPS = 5
+
+
+def adam_direction(
+    gradient: Tensor, first: Tensor, second: Tensor, count: Tensor, keep: Tensor, betas: tuple[float, float], kind: str
+) -> Tensor:
+    """Updates both moments in place and returns the step's direction. `count` (0-d) includes this step."""
+    beta1, beta2 = betas
+    first.lerp_(gradient, (1.0 - beta1) * keep)
+    second.lerp_(gradient * gradient, (1.0 - beta2) * keep)
+    step = count.clamp(min=1.0)
+    mean = first / (1.0 - beta1**step)
+    deviation = (second / (1.0 - beta2**step)).sqrt_()
+    return torch.atan2(mean, deviation) if kind == "adam_atan2" else mean.div_(deviation.add_(EPS))
+
+
+def orthogonalize(matrices: Tensor) -> Tensor:
+    """(K, R, C) -> nearest semi-orthogonal matrices, approximately: five quintic Newton-Schulz steps in bf16."""
+    a, b, c = NEWTON_SCHULZ
+    x = matrices.bfloat16()
+    tall = x.shape[-2] > x.shape[-1]
+    if tall:
+        x = x.transpose(-1, -2)
+    x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
+    for _ in range(NEWTON_SCHULZ_STEPS):
+        gram = x @ x.transpose(-1, -2)
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return (x.transpose(-1, -2) if tall else x).float()
+
+
+@final
+class TrunkOptimizer:
+    """Optimizer of the flat trunk, for one OptimizerConfig. `update` reads and writes `flat` in place."""
+
+    def __init__(self, config: OptimizerConfig, flat: FlatParameters) -> None:
+        self.config = config
+        self.flat = flat
+        self.split = flat.num_matrix_numbers if config.kind == "muon" else 0
+        rest = flat.values.numel() - self.split
+        device = flat.values.device
+        self.first = torch.zeros(rest, device=device)
+        self.second = torch.zeros(rest, device=device)
+        self.momentum = torch.zeros(self.split, device=device)
+        self.count = torch.zeros((), device=device)
+        self.groups = flat.matrices_by_shape() if self.split else {}
+
+    def update(self, lr: Tensor, keep: Tensor) -> None:
+        """One step. lr: 0-d, already scheduled; keep: 0-d, 1 or 0. Gradients are expected to be finite."""
+        self.count += keep
+        rate = lr * keep
+        values, gradients = self.flat.values[self.split :], self.flat.gradients[self.split :]
+        config = self.config
+        direction = adam_direction(
+            gradients, self.first, self.second, self.count, keep, config.betas, config.kind
+        )
+        values.mul_(1.0 - rate * config.weight_decay).sub_(direction.mul_(rate))
+        if self.groups:
+            matrix_rate = rate * ((config.muon_lr or config.lr) / config.lr)
+            self._update_matrices(matrix_rate, keep)
+
+    def _update_matrices(self, rate: Tensor, keep: Tensor) -> None:
+        gradients = self.flat.gradients[: self.split]
+        self.momentum.lerp_(gradients, (1.0 - MUON_MOMENTUM) * keep)
+        nesterov = torch.lerp(gradients, self.momentum, MUON_MOMENTUM)
+        for (rows, columns), spans in self.groups.items():
+            direction = orthogonalize(gather_matrices(nesterov, spans))
+            matched = rate * (0.2 * max(rows, columns) ** 0.5)
+            self._apply(spans, direction, rate, matched)
+
+    def _apply(self, spans: list[MatrixSpan], direction: Tensor, rate: Tensor, matched: Tensor) -> None:
+        decay = 1.0 - rate * self.config.weight_decay
+        steps = direction * matched
+        for number, span in enumerate(spans):
+            view = self.flat.values[span.start : span.start + span.rows * span.columns]
+            view.mul_(decay).sub_(steps[number].flatten())
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that a resumed run needs, by name."""
+        return {"first": self.first, "second": self.second, "momentum": self.momentum, "count": self.count}

@@ -1,0 +1,97 @@
+"""Lanes and their slots: static buffers that hold a sample, its carry and its counters between steps.
+
+Training room: LanePairs of one canvas and a number of slots -> LaneState. Slots are dealt to lanes in proportion to
+their training pairs (largest remainder, at least one each). The pieces in which slots pass through memory change
+nothing but memory: every draw is a hash of (seed, lane, entry), never of a piece.
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from torch import Tensor
+
+from hrm_core.data.dataset import LanePairs
+from hrm_core.model.types import Identity
+from hrm_core.recipe.schema import Recipe
+
+
+def deal_slots(pairs_by_side: dict[int, int], num_slots: int) -> dict[int, int]:
+    """{side: training pairs} -> {side: slots}: proportional, largest remainder, at least one each."""
+    total = sum(pairs_by_side.values())
+    exact = {side: num_slots * count / total for side, count in pairs_by_side.items()}
+    slots = {side: max(1, int(share)) for side, share in exact.items()}
+    order = sorted(exact, key=lambda side: (int(exact[side]) - exact[side], side))
+    position = 0
+    while sum(slots.values()) < num_slots:
+        slots[order[position % len(order)]] += 1
+        position += 1
+    while sum(slots.values()) > num_slots:
+        largest = max(slots, key=lambda side: (slots[side], side))
+        if slots[largest] == 1:
+            break  # more lanes than slots: one slot a lane is the least
+        slots[largest] -= 1
+    return slots
+
+
+@final
+class LaneState:
+    """The slots of one canvas. All tensors keep their shape and storage for the whole run.
+
+    admissions (S) int64 samples taken so far; segment (S) int64 segments that the present sample has had; halted (S)
+    bool; tokens, labels (S, side * side) int32; task, dihedral, augmentation (S) and colors (S, 10) int64; high, low
+    (S, T, D) in the compute dtype; row_gradients (S, D) fp32 of this step.
+    """
+
+    def __init__(self, number: int, pairs: LanePairs, num_slots: int, recipe: Recipe, dtype: torch.dtype) -> None:
+        device = pairs.input.device
+        hidden = recipe.model.hidden
+        cells = pairs.side * pairs.side
+        whole = recipe.identity.prefix_tokens + cells
+        self.number = number
+        self.side = pairs.side
+        self.pairs = pairs
+        self.num_slots = num_slots
+        self.slots = torch.arange(num_slots, device=device)
+        self.buffers: dict[str, Tensor] = {
+            "admissions": torch.zeros(num_slots, dtype=torch.int64, device=device),
+            "segment": torch.zeros(num_slots, dtype=torch.int64, device=device),
+            "halted": torch.ones(num_slots, dtype=torch.bool, device=device),
+            "tokens": torch.zeros(num_slots, cells, dtype=torch.int32, device=device),
+            "labels": torch.zeros(num_slots, cells, dtype=torch.int32, device=device),
+            "task": torch.zeros(num_slots, dtype=torch.int64, device=device),
+            "dihedral": torch.zeros(num_slots, dtype=torch.int64, device=device),
+            "augmentation": torch.zeros(num_slots, dtype=torch.int64, device=device),
+            "colors": torch.arange(10, device=device).repeat(num_slots, 1),
+            "high": torch.zeros(num_slots, whole, hidden, dtype=dtype, device=device),
+            "low": torch.zeros(num_slots, whole, hidden, dtype=dtype, device=device),
+        }
+        self.row_gradients = torch.zeros(num_slots, hidden, device=device)
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.buffers[name]
+
+    def identity(self, piece: slice = slice(None)) -> Identity:
+        """Identity of the samples in these slots."""
+        names = ("task", "dihedral", "colors", "augmentation")
+        return Identity(*(self.buffers[name][piece] for name in names))
+
+    def entry(self, piece: slice = slice(None)) -> Tensor:
+        """Entry of its stream that each slot holds: slot + (admissions - 1) x slots."""
+        return self.slots[piece] + (self.buffers["admissions"][piece] - 1) * self.num_slots
+
+    def pieces(self, batch: int) -> list[slice]:
+        """Slots in the portions that pass through memory together, as even as can be."""
+        count = -(-self.num_slots // batch)
+        edges = [round(i * self.num_slots / count) for i in range(count + 1)]
+        return [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+
+
+def build_lanes(train: dict[int, LanePairs], recipe: Recipe, dtype: torch.dtype) -> list[LaneState]:
+    """One LaneState for each canvas that has training pairs, smallest canvas first."""
+    counts = {side: len(pairs.task) for side, pairs in train.items() if len(pairs.task)}
+    slots = deal_slots(counts, recipe.training.batch * recipe.training.accumulation)
+    return [
+        LaneState(number, train[side], slots[side], recipe, dtype) for number, side in enumerate(sorted(counts))
+    ]

@@ -1,0 +1,102 @@
+"""Builds everything that a step works on, from a recipe and a data set.
+
+Training room: Recipe, Dataset -> StepParts. Also decides device, dtype and threads, and says why. Nothing here runs a
+step or touches the run folder.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import final
+
+import torch
+
+from hrm_core.data.dataset import Dataset
+from hrm_core.errors import UserError
+from hrm_core.learning.averaging import Average
+from hrm_core.learning.flat import FlatParameters
+from hrm_core.learning.optimizers import TrunkOptimizer
+from hrm_core.learning.rows import RowsOptimizer
+from hrm_core.model.hrm import HRM
+from hrm_core.recipe.schema import Recipe
+from hrm_core.recipe.training import TrainingConfig
+from hrm_core.training.lanes import build_lanes
+from hrm_core.training.step import Scalars, StepParts, Sum
+
+
+@final
+@dataclass(frozen=True)
+class Device:
+    """Where and how a run computes; `notes` are sentences for the log."""
+
+    device: torch.device
+    dtype: torch.dtype
+    threads: int
+    notes: tuple[str, ...]
+
+
+def choose_device(config: TrainingConfig) -> Device:
+    """Device, compute dtype and CPU threads of a run. UserError where CUDA is asked for and not there."""
+    notes: list[str] = []
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise UserError(
+            "training.device=cuda: no CUDA device can be reached.\nUse training.device=auto or see `hrm doctor`.", 1
+        )
+    cuda = config.device != "cpu" and torch.cuda.is_available()
+    fast_bf16 = cuda or torch.cpu._is_avx512_bf16_supported()
+    if config.dtype == "auto":
+        dtype = torch.bfloat16 if fast_bf16 else torch.float32
+        if not fast_bf16:
+            notes.append("dtype fp32: this CPU has no avx512_bf16, on which bf16 would be slower")
+    else:
+        dtype = torch.bfloat16 if config.dtype == "bf16" else torch.float32
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = config.threads or max(1, cores - 1)
+    name = torch.cuda.get_device_name() if cuda else f"CPU, {threads} of {cores} cores"
+    notes.append(f"device {name}, {str(dtype).removeprefix('torch.')}")
+    return Device(torch.device("cuda" if cuda else "cpu"), dtype, threads, tuple(notes))
+
+
+def apply_device(chosen: Device, deterministic: bool) -> None:
+    """Process-wide settings: threads, and torch's deterministic algorithms where asked for."""
+    torch.set_num_threads(chosen.threads)
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+
+
+def build_parts(recipe: Recipe, dataset: Dataset, chosen: Device) -> StepParts:
+    """Model, lanes, optimizers and averages at step 0."""
+    model = HRM(recipe, len(dataset.tasks.ids), chosen.dtype, chosen.device)
+    train = {side: pairs.to(chosen.device) for side, pairs in dataset.train.items()}
+    lanes = build_lanes(train, recipe, chosen.dtype)
+    if not lanes:
+        raise UserError("data: no training pair fits the canvases of this recipe.\nSee `hrm data info`.", 1)
+    flat = FlatParameters(model)
+    return StepParts(
+        recipe=recipe,
+        model=model,
+        lanes=lanes,
+        flat=flat,
+        trunk=TrunkOptimizer(recipe.optimizer, flat),
+        rows=RowsOptimizer(recipe.rows, model.rows.table),
+        average=Average(recipe.averaging, flat.values, model.rows.table),
+        scalars=Scalars(chosen.device),
+        sums=torch.zeros(len(Sum), dtype=torch.float64, device=chosen.device),
+        num_slots=sum(lane.num_slots for lane in lanes),
+    )
+
+
+def tensors_of(parts: StepParts) -> dict[str, torch.Tensor]:
+    """Every tensor of a run's state by a flat name; all are changed in place, so that loading is copying."""
+    named: dict[str, torch.Tensor] = {"trunk": parts.flat.values, "rows": parts.model.rows.table, "sums": parts.sums}
+    for prefix, state in (
+        ("trunk_optimizer", parts.trunk.state()),
+        ("rows_optimizer", parts.rows.state()),
+        ("average", parts.average.state()),
+    ):
+        named.update({f"{prefix}.{name}": value for name, value in state.items()})
+    for lane in parts.lanes:
+        named.update({f"lane_{lane.side}.{name}": value for name, value in lane.buffers.items()})
+    return named

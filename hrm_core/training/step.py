@@ -1,0 +1,215 @@
+"""One training step, on one page: every slot advances one segment, then the weights are updated once.
+
+Training room. Lane by lane: admit into halted slots -> reset their carry -> segment -> heads, loss, metrics -> halt
+decision -> backward; then clip, trunk optimizer, task rows, averaging. Loss: sum over the S slots of the mean token
+loss of a sample, over S, plus the weighted halting loss likewise (Wang et al. 2025, arXiv 2506.21734, sec. 2).
+Nothing here asks the device for a number: no `.item()`, no data-dependent shape, no branch on a tensor; what varies
+comes in as 0-d tensors (`Scalars`), what is measured goes into `sums`.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple, final
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from hrm_core.data.streams import choose
+from hrm_core.learning.averaging import Average
+from hrm_core.learning.flat import FlatParameters
+from hrm_core.learning.optimizers import TrunkOptimizer
+from hrm_core.learning.rows import RowsOptimizer
+from hrm_core.model.hrm import HRM
+from hrm_core.model.inference import wants_halt
+from hrm_core.model.segment import Carry, TrunkWeights, reasoning_segment
+from hrm_core.recipe.schema import Recipe
+from hrm_core.training.lanes import LaneState
+from triton_kernels.act_halting import halt, halting_logits
+from triton_kernels.lay import lay
+from triton_kernels.stablemax_loss import stablemax_loss
+
+
+class Sum(IntEnum):
+    """Places in the vector of running sums, fp64; the host reads and clears it every `training.log_every` steps."""
+
+    SAMPLES = 0
+    TOKEN_LOSS = 1
+    HALT_LOSS = 2
+    RIGHT = 3
+    COUNTED = 4
+    HALTED = 5
+    HALTED_EXACT = 6
+    HALTED_SEGMENTS = 7
+    STEPS = 8
+    GRADIENT_NORM = 9
+    CLIPPED = 10
+    NONFINITE = 11
+
+
+@final
+class Scalars:
+    """What the host sets before a step, as 0-d fp32 tensors: the trunk's learning rate and the schedule's factor."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.lr = torch.zeros((), device=device)
+        self.schedule = torch.zeros((), device=device)
+
+
+class StepParts(NamedTuple):
+    """All that a step works on. Built once by `training/setup.py`; everything in it is changed in place."""
+
+    recipe: Recipe
+    model: HRM
+    lanes: list[LaneState]
+    flat: FlatParameters
+    trunk: TrunkOptimizer
+    rows: RowsOptimizer
+    average: Average
+    scalars: Scalars
+    sums: Tensor
+    num_slots: int
+
+
+def admit(lane: LaneState, recipe: Recipe) -> None:
+    """Puts the next sample of its stream into every halted slot; the others keep theirs."""
+    seed, augment = recipe.training.seed, recipe.augment
+    new = choose(lane.pairs, augment, seed, lane.number, lane.num_slots, lane.slots, lane["admissions"])
+    pairs = lane.pairs
+    tokens, labels = lay(pairs.input, pairs.target, pairs.sizes, new.index, new.dihedral, new.colors, new.offset)
+    halted = lane["halted"]
+    fresh = {
+        "tokens": tokens,
+        "labels": labels,
+        "task": new.task,
+        "dihedral": new.dihedral,
+        "augmentation": new.augmentation,
+        "colors": new.colors,
+    }
+    for name, value in fresh.items():
+        mask = halted if value.dim() == 1 else halted[:, None]
+        lane[name].copy_(torch.where(mask, value, lane[name]))
+    lane["admissions"].add_(halted)
+    lane["segment"].mul_(~halted)
+
+
+def halting_loss(
+    parts: StepParts, weights: TrunkWeights, carry: Carry, embedded: Tensor, lane: LaneState, piece: slice, exact: Tensor
+) -> tuple[Tensor, Tensor]:
+    """((B) fp32 loss, (B) logit that is above 0 where Q would halt), for this segment's carry."""
+    config = parts.recipe.halting
+    model = parts.model
+    logits = halting_logits(carry.high[:, 0], model.q_weight, model.q_bias)
+    loss = functional.binary_cross_entropy_with_logits(logits[:, 0], exact.float(), reduction="none")
+    if config.kind == "q_learning" and config.bootstrap:
+        with torch.no_grad():
+            detached = Carry(carry.high.detach(), carry.low.detach())
+            following = reasoning_segment(
+                weights.detach(), detached, embedded.detach(), model.rotary(lane.side), parts.recipe.model
+            )
+            next_logits = halting_logits(following.high[:, 0], model.q_weight, model.q_bias)
+            last = lane["segment"][piece] + 2 >= config.max_segments
+            target = torch.where(last, next_logits[:, 0], next_logits.amax(-1)).sigmoid()
+        loss = loss + functional.binary_cross_entropy_with_logits(logits[:, 1], target, reduction="none")
+    return loss, wants_halt(logits.detach(), config.kind)
+
+
+def advance(parts: StepParts, lane: LaneState, piece: slice) -> None:
+    """One segment for these slots, forward and backward; their carry, counters and halt flags move on."""
+    recipe, model = parts.recipe, parts.model
+    identity = lane.identity(piece)
+    rows = functional.embedding(model.rows.index(identity), model.rows.table).requires_grad_()
+    embedded = model.embeddings(lane["tokens"][piece], identity, rows, model.dtype)
+    weights = model.cast()
+    fresh = lane["halted"][piece][:, None, None]
+    start = model.start_carry(embedded)
+    carry = Carry(
+        torch.where(fresh, start.high, lane["high"][piece]), torch.where(fresh, start.low, lane["low"][piece])
+    )
+    carry = reasoning_segment(weights, carry, embedded, model.rotary(lane.side), recipe.model)
+    cells = carry.high[:, recipe.identity.prefix_tokens :]
+    token_loss, right, count, exact = stablemax_loss(
+        cells, weights.head, lane["labels"][piece], recipe.loss.kind, recipe.loss.include_pad
+    )
+    halt_loss, halt_logit = halting_loss(parts, weights, carry, embedded, lane, piece, exact)
+    total = (token_loss.sum() + recipe.halting.weight * halt_loss.sum()) / parts.num_slots
+    total.backward()  # type: ignore[no-untyped-call]
+    if rows.grad is not None:
+        lane.row_gradients[piece].copy_(rows.grad)
+    with torch.no_grad():
+        lane["high"][piece].copy_(carry.high)
+        lane["low"][piece].copy_(carry.low)
+        decide(parts, lane, piece, halt_logit, torch.isfinite(token_loss))
+        count_sample(parts.sums, lane, piece, token_loss, halt_loss, right, count, exact)
+
+
+def decide(parts: StepParts, lane: LaneState, piece: slice, halt_logit: Tensor, finite: Tensor) -> None:
+    """Counts the segment and sets the halt flags. A slot whose loss is not finite is given up for a new sample."""
+    config = parts.recipe.halting
+    lane["segment"][piece].add_(1)
+    halted = halt(
+        halt_logit > 0,
+        lane["segment"][piece],
+        lane.entry(piece),
+        seed=parts.recipe.training.seed,
+        lane=lane.number,
+        exploration=config.exploration,
+        max_segments=config.max_segments,
+    )
+    lane["halted"][piece].copy_(halted | ~finite)
+
+
+def count_sample(
+    sums: Tensor,
+    lane: LaneState,
+    piece: slice,
+    token_loss: Tensor,
+    halt_loss: Tensor,
+    right: Tensor,
+    count: Tensor,
+    exact: Tensor,
+) -> None:
+    """Adds this piece to the running sums. Exactness is counted when a slot halts, accuracy at every segment."""
+    halted = lane["halted"][piece]
+    sums[Sum.SAMPLES] += token_loss.shape[0]
+    sums[Sum.TOKEN_LOSS] += token_loss.detach().nan_to_num(0.0, 0.0, 0.0).sum()
+    sums[Sum.HALT_LOSS] += halt_loss.detach().nan_to_num(0.0, 0.0, 0.0).sum()
+    sums[Sum.RIGHT] += right.sum()
+    sums[Sum.COUNTED] += count.sum()
+    sums[Sum.HALTED] += halted.sum()
+    sums[Sum.HALTED_EXACT] += (halted & exact).sum()
+    sums[Sum.HALTED_SEGMENTS] += (lane["segment"][piece] * halted).sum()
+
+
+@torch.no_grad()
+def update(parts: StepParts) -> None:
+    """Clip, trunk, task rows, averages: once a step. Non-finite gradients leave no trace but in the sums."""
+    flat, sums = parts.flat, parts.sums
+    norm = torch.linalg.vector_norm(flat.gradients)
+    keep = torch.isfinite(norm).float()
+    clip = parts.recipe.optimizer.clip
+    scale = keep if clip is None else (clip / (norm + 1e-6)).clamp(max=1.0).nan_to_num(0.0) * keep
+    flat.gradients.mul_(scale).nan_to_num_(0.0, 0.0, 0.0)
+    parts.trunk.update(parts.scalars.lr, keep)
+    if parts.model.rows.kind != "none":
+        index = torch.cat([parts.model.rows.index(lane.identity()) for lane in parts.lanes])
+        gradients = torch.cat([lane.row_gradients for lane in parts.lanes]).nan_to_num(0.0, 0.0, 0.0)
+        parts.rows.update(index, gradients, parts.scalars.schedule, keep)
+    parts.average.update(keep)
+    flat.gradients.zero_()
+    sums[Sum.STEPS] += 1
+    sums[Sum.GRADIENT_NORM] += norm.nan_to_num(0.0, 0.0, 0.0)
+    if clip is not None:
+        sums[Sum.CLIPPED] += norm > clip
+    sums[Sum.NONFINITE] += 1 - keep
+
+
+def train_step(parts: StepParts) -> None:
+    """Advances every slot one segment and updates the weights once."""
+    for lane in parts.lanes:
+        with torch.no_grad():
+            admit(lane, parts.recipe)
+        for piece in lane.pieces(parts.recipe.training.batch):
+            advance(parts, lane, piece)
+    update(parts)

@@ -1,0 +1,67 @@
+"""Attention of a post-norm block in plain torch: injections, QKV projection, rotary positions, softmax(QK^T/sqrt(d))V.
+
+Full (not causal) attention, Vaswani et al. 2017 (arXiv 1706.03762, sec. 3.2); rotary positions on interleaved pairs,
+Su et al. 2021 (arXiv 2104.09864, eq. 34), axial (row and column halves) or 1-D by the tables that are passed in.
+The output projection is residual_norm's.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from triton_kernels.runtime import attention_path
+
+
+def rotate(x_BTHE: Tensor, cos_TE: Tensor, sin_TE: Tensor) -> Tensor:
+    """Rotates each pair (x[2i], x[2i+1]) by the position's angle; tables hold each angle twice, sin with signs (-, +)."""
+    pairs = x_BTHE.reshape(*x_BTHE.shape[:-1], -1, 2)
+    swapped = pairs.flip(-1).reshape(x_BTHE.shape)
+    return torch.addcmul(x_BTHE * cos_TE[:, None], swapped, sin_TE[:, None])
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, key_length: Tensor | None = None) -> Tensor:
+    """(B, H, T, E) x 3 -> (B, H, T, E); keys at and after a sample's key_length (B) are not attended."""
+    needs_grad = torch.is_grad_enabled() and query.requires_grad
+    mask = None
+    if key_length is not None:
+        mask = (torch.arange(key.shape[-2], device=key.device) < key_length[:, None])[:, None, None, :]
+    path = attention_path(query, needs_grad)
+    if path == "fused":
+        return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    scale = 1.0 / math.sqrt(query.shape[-1])
+    if path == "materialised" or mask is not None:
+        scores = torch.matmul(query * scale, key.transpose(-1, -2))
+        if mask is not None:
+            scores = scores.masked_fill(~mask, float("-inf"))
+        return torch.matmul(torch.softmax(scores, -1), value)
+    output = torch.empty_like(query, memory_format=torch.contiguous_format)
+    for sample in range(query.shape[0]):
+        scores = torch.bmm(query[sample] * scale, key[sample].transpose(-1, -2))
+        torch.bmm(torch.softmax(scores, -1), value[sample], out=output[sample])
+    return output
+
+
+def recurrent_attention(
+    state_BTD: Tensor,
+    weight_qkv: Tensor,
+    rotary: tuple[Tensor, Tensor],
+    num_heads: int,
+    injections: tuple[Tensor, ...] = (),
+    key_length: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """See `triton_kernels.recurrent_attention.recurrent_attention`."""
+    residual = state_BTD
+    for injection in injections:
+        residual = residual + injection
+    batch, tokens, hidden = residual.shape
+    qkv = functional.linear(residual, weight_qkv).view(batch, tokens, 3, num_heads, hidden // num_heads)
+    cos, sin = rotary
+    query = rotate(qkv[:, :, 0], cos, sin).transpose(1, 2)
+    key = rotate(qkv[:, :, 1], cos, sin).transpose(1, 2)
+    value = qkv[:, :, 2].transpose(1, 2)
+    attended = attend(query, key, value, key_length)
+    return residual, attended.transpose(1, 2).reshape(batch, tokens, hidden)
