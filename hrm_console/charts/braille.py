@@ -1,0 +1,309 @@
+"""The live renderer: a chart as rows of styled text, drawn with braille dots, quarter blocks or ASCII.
+
+Charts room. (Chart, size in cells) -> exactly `height` rows of exactly `width` cells, each a list of (text, style) that any
+terminal library can show. From above: title with the values, plot with y labels on its left, x labels. What does not fit is left
+out, the plot last. Never fails: any size, any data. Not here: widgets, escape codes, and the data itself (series.py).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from math import isnan
+
+from hrm_console.charts.canvas import GLYPHS, Canvas, Glyphs, Markers, Row, width_of
+from hrm_console.charts.chart import (
+    FAINT,
+    QUIET,
+    Chart,
+    Entry,
+    Limits,
+    Line,
+    Mark,
+    entries,
+    find_limits,
+    heading,
+    line_color,
+    plain,
+    shown_series,
+)
+from hrm_console.charts.decimate import Column
+from hrm_console.charts.series import STEP
+from hrm_console.charts.ticks import (
+    format_duration,
+    labels,
+    linear_ticks,
+    log_labels,
+    log_ticks,
+    time_ticks,
+)
+
+__all__ = ["Markers", "Row", "render"]
+
+NO_DATA = "no data yet"
+MIN_PLOT_WIDTH = 12  # narrower, and the y labels give way
+FAR_PIXELS = 1_000_000.0  # pixels outside the plot are cut to this: lines that leave it keep their slope to the eye
+QUIET_STYLE = f"color({QUIET})"
+
+
+def render(chart: Chart, width: int, height: int, markers: Markers = "braille") -> list[Row]:
+    """Draw a chart. width, height: cells; less than 1 gives no rows, or empty ones."""
+    width, height = max(0, width), max(0, height)
+    if width == 0 or height == 0:
+        return [[] for _ in range(height)]
+    glyphs = GLYPHS[markers]
+    title = _title_rows(chart, width, height, glyphs)
+    limits = find_limits(chart)
+    rest = height - len(title)
+    rows = title
+    if rest > 0:
+        rows += _empty_rows(width, rest) if limits is None else _body(chart, limits, width, rest, markers)
+    return [_only_ascii(row) for row in rows] if markers == "ascii" else rows
+
+
+def _only_ascii(row: Row) -> Row:
+    """Names may hold other characters, and a terminal that is asked for ASCII may not know them."""
+    return [(text.encode("ascii", "replace").decode("ascii"), style) for text, style in row]
+
+
+def _title_rows(chart: Chart, width: int, height: int, glyphs: Glyphs) -> list[Row]:
+    """Title and legend on one row; on two where the chart is high and one is too narrow."""
+    title, words = heading(chart)
+    head: Row = [(_cut(title, width, glyphs), "bold")]
+    if words and width_of(head) + 1 + len(words) <= width:
+        head.append((f" {words}", QUIET_STYLE))
+    legend = [_entry_spans(entry, glyphs) for entry in entries(chart)]
+    gap = 2 if title else 0
+    if sum(width_of(spans) for spans in legend) + 2 * len(legend) + width_of(head) <= width or height < 10:
+        return [_fill(_append_entries(head, legend, width, gap, glyphs), width)]
+    return [_fill(head, width), _fill(_append_entries([], legend, width, 0, glyphs), width)]
+
+
+def _entry_spans(entry: Entry, glyphs: Glyphs) -> Row:
+    sign = {"line": glyphs.line, "points": glyphs.points, "guide": glyphs.guide}[entry.kind]
+    label = f"{entry.label} " if entry.label else ""
+    return [(f"{sign} ", f"color({entry.color})"), (label, QUIET_STYLE), (entry.value, "")]
+
+
+def _append_entries(head: Row, legend: Sequence[Row], width: int, gap: int, glyphs: Glyphs) -> Row:
+    """Entries behind the title as long as they fit; the first, when nothing fits, loses its label before its value."""
+    row, used = list(head), width_of(head)
+    for number, spans in enumerate(legend):
+        space = gap if number == 0 else 2
+        last = number == len(legend) - 1
+        if used + space + width_of(spans) > width - (0 if last else 2) and number == 0:
+            spans = [spans[0], spans[2]]
+        if used + space + width_of(spans) > width - (0 if last else 2):
+            if used + 2 <= width:
+                row.append((f" {glyphs.more}", QUIET_STYLE))
+            break
+        row += [(" " * space, ""), *(span for span in spans if span[0])]
+        used += space + width_of(spans)
+    return row
+
+
+def _empty_rows(width: int, height: int) -> list[Row]:
+    rows: list[Row] = [[(" " * width, "")] for _ in range(height)]
+    rows[(height - 1) // 2] = [(NO_DATA[:width].center(width), QUIET_STYLE)]
+    return rows
+
+
+def _body(chart: Chart, limits: Limits, width: int, height: int, markers: Markers) -> list[Row]:
+    """Plot, y labels and x labels in `height` rows."""
+    glyphs = GLYPHS[markers]
+    below = 0 if height < 3 else 1 if height < 12 else 2
+    plot_height = height - below
+    y_ticks = _y_ticks(chart, limits, plot_height, glyphs)
+    gutter = max((len(label) for label in y_ticks.values()), default=0) + 1
+    if width - gutter < MIN_PLOT_WIDTH:
+        gutter = 0
+    canvas = Canvas(width - gutter, plot_height, markers)
+    paint(canvas, chart, limits)
+    rows = []
+    for y in range(plot_height):
+        label = y_ticks.get(y)
+        axis = f"{label or '':>{gutter - 1}}{glyphs.tick if label else glyphs.vertical}" if gutter else ""
+        rows.append([(axis, QUIET_STYLE), *canvas.row(y)] if axis else canvas.row(y))
+    return rows + _x_rows(chart, limits, gutter, canvas, below)
+
+
+def _y_ticks(chart: Chart, limits: Limits, height: int, glyphs: Glyphs) -> dict[int, str]:
+    """Cell row -> label; at most one label a row."""
+    count, unit = max(2, min(height // 2, 3 + height // 10)), plain(chart.unit)
+    to_row = _row_of(limits, height * glyphs.rows, chart.view.log_y)
+    if chart.view.log_y:
+        ticks = log_ticks(limits.y_low, limits.y_high, count)
+        texts = log_labels(ticks, unit)
+    else:
+        scale = 100 if unit == "%" else 1
+        ticks = linear_ticks(limits.y_low * scale, limits.y_high * scale, count)
+        if len(ticks) < 2:
+            ticks = linear_ticks(limits.y_low * scale, limits.y_high * scale, 2 * count)
+        texts = labels(ticks := [tick / scale for tick in ticks], unit)
+    found: dict[int, str] = {}
+    for tick, text in zip(ticks, texts, strict=True):
+        row = round(to_row(tick)) // glyphs.rows
+        if 0 <= row < height:
+            found.setdefault(row, text)
+    return found
+
+
+def _x_rows(chart: Chart, limits: Limits, gutter: int, canvas: Canvas, below: int) -> list[Row]:
+    """The axis line where there is room for two rows, and the labels, each under its tick."""
+    if below == 0:
+        return []
+    width, glyphs, kind = canvas.width, canvas.glyphs, chart.view.x_kind
+    ticks, texts = _x_ticks(limits, width, kind)
+    scale = (canvas.pixel_width - 1) / (limits.x_high - limits.x_low)
+    line, written, free = [glyphs.base] * width, [" "] * width, 0
+    for tick, text in zip(ticks, texts, strict=True):
+        cell = min(width - 1, max(0, round((tick - limits.x_low) * scale) // glyphs.columns))
+        start = min(max(0, cell - len(text) // 2), width - len(text))
+        if start < free:
+            continue
+        line[cell] = glyphs.base_tick
+        written[start : start + len(text)] = text
+        free = start + len(text) + 2
+    name = plain(kind) if gutter > len(kind) else ""
+    rows: list[Row] = []
+    if below == 2:
+        corner = f"{glyphs.corner:>{gutter}}" if gutter else ""
+        rows.append([(corner + "".join(line), QUIET_STYLE)])
+    rows.append([(f"{name:<{gutter}}" + "".join(written), QUIET_STYLE)])
+    return rows
+
+
+def _x_ticks(limits: Limits, width: int, kind: str) -> tuple[list[float], list[str]]:
+    """As many ticks as have room, with six cells between labels on average."""
+    ticks: list[float] = []
+    texts: list[str] = []
+    for count in range(max(2, width // 9), 0, -1):
+        if kind == "time":
+            ticks = time_ticks(limits.x_low, limits.x_high, count)
+            texts = [format_duration(tick) for tick in ticks]
+        else:
+            ticks = linear_ticks(limits.x_low, limits.x_high, count, whole=kind == STEP)
+            texts = labels(ticks)
+        if sum(len(text) + 6 for text in texts) <= width + 6:
+            break
+    return ticks, texts
+
+
+def paint(canvas: Canvas, chart: Chart, limits: Limits) -> None:
+    """Guides and marks first, then the lines in their order, then the heads of the marks and the cursor."""
+    view = chart.view
+    to_row = _row_of(limits, canvas.pixel_height, view.log_y)
+    scale = (canvas.pixel_width - 1) / (limits.x_high - limits.x_low)
+    for guide in chart.guides:
+        if math.isfinite(guide.y) and (guide.y > 0 or not view.log_y):
+            color = QUIET if guide.color is None else guide.color
+            canvas.horizontal(round(to_row(guide.y)), canvas.owner(f"color({color})"))
+    heads = []
+    for mark in chart.marks:
+        x = mark.at(view.x_kind)
+        if x is not None and limits.x_low <= x <= limits.x_high:
+            owner = canvas.owner(f"color({QUIET if mark.color is None else mark.color})")
+            pixel = round((x - limits.x_low) * scale)
+            canvas.vertical(pixel, owner)
+            heads.append((pixel // canvas.glyphs.columns, mark, owner))
+    if view.weight:  # the raw curves behind all smoothed ones
+        for index, line in enumerate(chart.lines):
+            color = line_color(chart, index)
+            raw = line.series.positive() if view.log_y else line.series
+            columns = raw.columns(limits.x_low, limits.x_high, canvas.pixel_width, view.x_kind)
+            paint_line(canvas, columns, to_row, canvas.owner(f"color({FAINT.get(color, QUIET)})"), line)
+    for index, line in enumerate(chart.lines):
+        columns = shown_series(chart, line).columns(limits.x_low, limits.x_high, canvas.pixel_width, view.x_kind)
+        paint_line(canvas, columns, to_row, canvas.owner(f"color({line_color(chart, index)})"), line)
+    _paint_heads(canvas, heads)
+    if view.cursor is not None and limits.x_low <= view.cursor <= limits.x_high:
+        canvas.vertical(round((view.cursor - limits.x_low) * scale), canvas.owner("bold"), dotted=False)
+
+
+def _paint_heads(canvas: Canvas, heads: Sequence[tuple[int, Mark, int]]) -> None:
+    """What a mark is called, on the top row beside its line, where no curve is in the way."""
+    for cell_x, mark, owner in heads:
+        canvas.text(cell_x, 0, plain(mark.glyph)[:1] or canvas.glyphs.mark, owner)
+        label = plain(mark.label)
+        if label and canvas.is_empty(cell_x + 1, 0, len(label) + 1):
+            canvas.text(cell_x + 1, 0, label, owner)
+
+
+def _row_of(limits: Limits, pixel_height: int, log_y: bool) -> Callable[[float], float]:
+    """y -> row of pixels as a float, cut to FAR_PIXELS above and below; the limits lie on the first and last row."""
+    low, high = limits.y_low, limits.y_high
+    if log_y:
+        low, high = math.log10(low), math.log10(high)
+    bottom, scale = pixel_height - 1, (pixel_height - 1) / (high - low)
+    log10 = math.log10
+
+    def row_of(y: float) -> float:
+        row = bottom - ((log10(y) if log_y else y) - low) * scale
+        return max(-FAR_PIXELS, min(FAR_PIXELS, row))
+
+    return row_of
+
+
+def paint_line(
+    canvas: Canvas, columns: Sequence[Column], to_row: Callable[[float], float], owner: int, line: Line
+) -> None:
+    """The columns of one curve, each a vertical run from its lowest to its highest value, joined over empty columns.
+
+    No join goes over a gap. A point without a neighbour on either side is drawn as a dot.
+    """
+    joined_line = line.style == "line"
+    previous: tuple[int, int] | None = None  # column and row where the curve stood last
+    alone: tuple[int, int] | None = None  # a point that nothing has been joined to yet
+    for column in columns:
+        number, low, high, first, last, _ = column
+        if low > high:
+            previous = None
+            continue
+        top = round(to_row(high))
+        bottom = top if low == high else round(to_row(low))
+        if alone is not None and (previous is None or isnan(first) or not joined_line):
+            canvas.dot(*alone, owner)
+            alone = None
+        if joined_line and previous is not None and not isnan(first):
+            _join(canvas, *previous, number, top if first == high else round(to_row(first)), owner)
+            alone = None
+        elif top == bottom and 0 <= number < canvas.pixel_width and 0 <= top < canvas.pixel_height:
+            alone = (number, top)
+        canvas.span(number, top, bottom, owner)
+        previous = (number, top if last == high else round(to_row(last))) if not isnan(last) else None
+    if alone is not None:
+        canvas.dot(*alone, owner)
+
+
+def _join(canvas: Canvas, x_0: int, y_0: int, x_1: int, y_1: int, owner: int) -> None:
+    """A straight line between two pixels, each row of a steep one in one column only; drawn inside the canvas alone."""
+    distance = x_1 - x_0
+    if distance <= 0:
+        return
+    slope = (y_1 - y_0) / distance
+    first, last = max(0, -x_0), min(distance, canvas.pixel_width - 1 - x_0)
+    rising = y_1 >= y_0
+    end = y_0
+    if first > 0:
+        end = _toward(y_0 + slope * (first - 0.5), rising)
+    for offset in range(first, last + 1):
+        start = end
+        end = y_1 if offset == distance else _toward(y_0 + slope * (offset + 0.5), rising)
+        if end != start and offset > 0:
+            start += 1 if rising else -1
+        canvas.span(x_0 + offset, min(start, end), max(start, end), owner)
+
+
+def _toward(value: float, rising: bool) -> int:
+    """Round, a half back to where the line comes from, so that a rising and a falling line look alike."""
+    return math.ceil(value - 0.5) if rising else math.floor(value + 0.5)
+
+
+def _cut(text: str, width: int, glyphs: Glyphs) -> str:
+    return text if len(text) <= width else text[: width - 1] + glyphs.more
+
+
+def _fill(row: Row, width: int) -> Row:
+    """Pad a row with blanks."""
+    used = width_of(row)
+    return [*row, (" " * (width - used), "")] if used < width else row

@@ -1,0 +1,240 @@
+"""A curve as it grows: points appended as the rows of a run are read, asked for a window at every repaint.
+
+Charts room. (x, y) pairs -> rising x columns and one y column in plain lists of floats. A y that is None or not finite is kept
+as a gap (nan) and never reaches the bounds. Further x columns ("time", "samples", ...) lie beside the first, "step"; a column
+that falls, such as the seconds of a run that was resumed, goes on from where it was. Smoothed and positive-only copies (for log
+axes) and the columns of the last windows are kept and only extended, so a live tick costs what was appended. Not here: drawing.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable
+from math import isnan
+from typing import NamedTuple, final
+
+from hrm_console.charts.decimate import NAN, Column, Extremes, decimate
+
+STEP = "step"
+KEPT_WINDOWS = 4  # column lists kept: a zoomed and a whole view on two widget sizes
+
+
+class Bounds(NamedTuple):
+    """Smallest and largest finite values of a curve, and its smallest y above zero (None: there is none)."""
+
+    x_low: float
+    x_high: float
+    y_low: float
+    y_high: float
+    y_positive: float | None
+
+
+def to_number(value: object) -> float:
+    """A finite float, or nan for everything else: None, text, infinities, integers beyond the floats."""
+    if not isinstance(value, (int, float)):
+        return NAN
+    try:
+        number = float(value)
+    except OverflowError:
+        return NAN
+    return number if math.isfinite(number) else NAN
+
+
+@final
+class Series:
+    """An append-only curve. `xs` and `ys` are equally long; read them, never change them."""
+
+    __slots__ = ("_axes", "_derived", "_extremes", "_gaps", "_shifts", "_windows", "name", "ys")
+
+    def __init__(self, name: str = "") -> None:
+        self.name = name
+        self.ys: list[float] = []
+        self._axes: dict[str, list[float]] = {STEP: []}
+        self._shifts: dict[str, float] = {}
+        self._gaps: list[int] = []
+        self._extremes = Extremes(self.ys, self._gaps)
+        self._windows: dict[tuple[str, float, float, int], list[Column]] = {}
+        self._derived: dict[tuple[str, float], _Derived] = {}
+
+    def __len__(self) -> int:
+        return len(self.ys)
+
+    @property
+    def xs(self) -> list[float]:
+        """The steps, rising."""
+        return self._axes[STEP]
+
+    @property
+    def num_finite(self) -> int:
+        """Points that are not gaps."""
+        return len(self.ys) - len(self._gaps)
+
+    def append(self, x: float, y: float | None, **axes: float | None) -> None:
+        """Add a point at step x; axes: its place on other axes, time in seconds. A point whose x is not a number is left out.
+
+        An x below the last one first cuts the points above it: the run went back to a checkpoint and comes again.
+        """
+        step, value = to_number(x), to_number(y)
+        if isnan(step):
+            return
+        if self.xs and step < self.xs[-1]:
+            self.cut(step)
+        length = len(self.ys)
+        for kind, place in axes.items():
+            self._append_axis(kind, to_number(place), length)
+        for kind, column in self._axes.items():
+            if kind != STEP and len(column) == length:  # this point came without it: it stays where the last one was
+                column.append(column[-1] if column else 0.0)
+        self.xs.append(step)
+        if isnan(value):
+            self._gaps.append(length)
+        self.ys.append(value)
+
+    def _append_axis(self, kind: str, place: float, length: int) -> None:
+        if kind == STEP or isnan(place):
+            return
+        column = self._axes.setdefault(kind, [])
+        if len(column) < length:  # a new axis: earlier points are put where it begins
+            column.extend([place] * (length - len(column)))
+        shift = self._shifts.get(kind, 0.0)
+        if column and place + shift < column[-1]:
+            shift = self._shifts[kind] = column[-1] - place
+        column.append(max(place + shift, column[-1]) if column else place + shift)
+
+    def cut(self, x: float) -> None:
+        """Forget the points above step x."""
+        length = bisect_right(self.xs, x)
+        for column in self._axes.values():
+            del column[length:]
+        del self.ys[length:]
+        del self._gaps[bisect_left(self._gaps, length) :]
+        self._extremes.forget(length)
+        self._windows.clear()
+        self._derived.clear()
+
+    def clear(self) -> None:
+        """Forget all points, and how the other axes were joined."""
+        self.cut(-math.inf)
+        self._axes = {STEP: []}
+        self._shifts.clear()
+
+    @property
+    def last(self) -> tuple[float, float] | None:
+        """The last finite point, (step, y)."""
+        index = self._finite_before(len(self.ys))
+        return None if index is None else (self.xs[index], self.ys[index])
+
+    @property
+    def bounds(self) -> Bounds | None:
+        """Bounds of the finite points; x from the first to the last point, gaps included. None: nothing finite yet."""
+        low, high = self._extremes.low_high(0, len(self.ys))
+        if low > high:
+            return None
+        positive = low if low > 0 else self.positive().y_range(0, len(self.ys))[0]
+        return Bounds(self.xs[0], self.xs[-1], low, high, positive if positive < math.inf else None)
+
+    def axis(self, kind: str = STEP) -> list[float]:
+        """The x column of that name, rising; empty where the points came without it."""
+        return self._axes.get(kind, [])
+
+    def window(self, x_low: float, x_high: float, kind: str = STEP) -> tuple[int, int]:
+        """start, stop of the points in [x_low, x_high] and one neighbour on each side, so that lines reach the edge."""
+        column = self.axis(kind)
+        start, stop = bisect_left(column, x_low), bisect_right(column, x_high)
+        return max(0, start - 1), min(len(column), stop + 1)
+
+    def y_range(self, start: int, stop: int) -> tuple[float, float]:
+        """Lowest and highest finite y of the points start..stop; (inf, -inf) where there is none."""
+        return self._extremes.low_high(start, stop)
+
+    def value_at(self, x: float, kind: str = STEP) -> tuple[float, float] | None:
+        """The finite point nearest to x, for a crosshair: (x, y)."""
+        column = self.axis(kind)
+        if not column:
+            return None
+        at = bisect_left(column, x)
+        before, after = self._finite_before(at), self._finite_from(at)
+        found = [index for index in (before, after) if index is not None]
+        if not found:
+            return None
+        index = min(found, key=lambda index: abs(column[index] - x))
+        return column[index], self.ys[index]
+
+    def _finite_before(self, index: int) -> int | None:
+        return next((i for i in range(index - 1, -1, -1) if not isnan(self.ys[i])), None)
+
+    def _finite_from(self, index: int) -> int | None:
+        return next((i for i in range(index, len(self.ys)) if not isnan(self.ys[i])), None)
+
+    def columns(self, x_low: float, x_high: float, count: int, kind: str = STEP) -> list[Column]:
+        """The window as `count` >= 2 columns of pixels, column 0 at x_low and the last at x_high > x_low.
+
+        A neighbour outside the window comes as a column below 0 or above count - 1. Asked again for the same window after
+        points were appended, only the last column is made anew.
+        """
+        key = (kind, x_low, x_high, count)
+        start, stop = self.window(x_low, x_high, kind)
+        kept = self._windows.pop(key, [])
+        if kept:
+            start = kept.pop().start
+        kept += decimate(self.axis(kind), self.ys, self._extremes, start, stop, x_low, (count - 1) / (x_high - x_low))
+        self._windows[key] = kept
+        while len(self._windows) > KEPT_WINDOWS:
+            del self._windows[next(iter(self._windows))]
+        return kept
+
+    def smoothed(self, weight: float) -> Series:
+        """The moving average y' = weight y' + (1 - weight) y, freed of its pull to zero at the start; gaps stay gaps.
+
+        Averages over points, not over x. weight in [0, 1); 0 is the curve itself.
+        """
+        if weight <= 0:
+            return self
+        return self._follow(("smoothed", weight), lambda: _averager(weight))
+
+    def positive(self) -> Series:
+        """The curve with values that are not above zero as gaps, which is what a log axis can show."""
+        low, _ = self._extremes.low_high(0, len(self.ys))
+        return self if low > 0 else self._follow(("positive", 0.0), lambda: _only_positive)
+
+    def _follow(self, key: tuple[str, float], make: Callable[[], Callable[[float], float]]) -> Series:
+        if key not in self._derived:
+            for old in [name for name in self._derived if name[0] == key[0]]:  # one weight at a time is looked at
+                del self._derived[old]
+            copy = Series(self.name)
+            self._derived[key] = _Derived(copy, make())
+        derived = self._derived[key]
+        derived.series._axes = self._axes  # the same columns, not copies
+        derived.series._take(derived.function, self.ys)
+        return derived.series
+
+    def _take(self, function: Callable[[float], float], source: list[float]) -> None:
+        for index in range(len(self.ys), len(source)):
+            value = function(source[index])
+            if isnan(value):
+                self._gaps.append(index)
+            self.ys.append(value)
+
+
+class _Derived(NamedTuple):
+    series: Series
+    function: Callable[[float], float]
+
+
+def _averager(weight: float) -> Callable[[float], float]:
+    total, mass = 0.0, 0.0
+
+    def average(value: float) -> float:
+        nonlocal total, mass
+        if isnan(value):
+            return NAN
+        total = weight * total + (1 - weight) * value
+        mass = weight * mass + (1 - weight)
+        return total / mass
+
+    return average
+
+
+def _only_positive(value: float) -> float:
+    return value if value > 0 else NAN
