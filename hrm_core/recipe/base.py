@@ -30,7 +30,8 @@ def setting(
     later_values: dict[str, str] | None = None,
 ) -> Any:
     """One field. `later`: the experiment that brings it (until then only the default is allowed); `later_values`:
-    the same for single choices. The description names the unit; the bounds are checked by pydantic."""
+    the same for single choices. The description names the unit; the bounds are checked by pydantic.
+    """
     extra: dict[str, Any] = {}
     if later is not None:
         extra["later"] = later

@@ -21,4 +21,5 @@ def find_experiment(name: str) -> Experiment:
     except KeyError:
         by_case = {known.lower(): known for known in EXPERIMENTS}
         hint = f"; did you mean {by_case[name.lower()]}" if name.lower() in by_case else nearest(name, EXPERIMENTS)
-        raise UserError(f"{name} is no experiment{hint}; there are {', '.join(EXPERIMENTS)}") from None
+        hint = hint or f"; there are {', '.join(EXPERIMENTS)}"
+        raise UserError(f"{name} is no experiment{hint}") from None

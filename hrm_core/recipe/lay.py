@@ -66,7 +66,8 @@ def _choose_preset(experiment: Experiment, wanted: str | None) -> str:
     if wanted is None:
         return experiment.presets[0]
     if wanted not in PRESETS:
-        raise UserError(f"{wanted} is no preset{nearest(wanted, PRESETS)}; there are {', '.join(PRESETS)}")
+        hint = nearest(wanted, PRESETS) or f"; there are {', '.join(PRESETS)}"
+        raise UserError(f"{wanted} is no preset{hint}")
     if wanted not in experiment.presets:
         raise UserError(
             f"preset={wanted} does not go with {experiment.name}, whose size is part of it; "
