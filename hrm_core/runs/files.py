@@ -18,9 +18,9 @@ from typing import Any, Final
 Row = dict[str, Any]
 
 MAX_OBJECT_BYTES: Final = 16 * 2**20
-_LARGE: Final = 2**53
-# Only numbers that could be too large for a float need the slow parser; all that we write pass the quick one.
-_SUSPECT: Final = re.compile(r"[0-9]{16}|[eE]\+?[0-9]{3}")
+_LARGE: Final = 2**64
+# Only numbers that may be too large (for a float, or for 64 bits) need the slow parser.
+_SUSPECT: Final = re.compile(r"[0-9]{19}|[eE]\+?[0-9]{3}")
 
 
 def open_regular(path: Path) -> int | None:
@@ -73,11 +73,11 @@ def _finite(text: str) -> float | None:
 
 
 def _bounded(text: str) -> int | None:
-    return int(text) if len(text) <= 17 and abs(int(text)) <= _LARGE else None
+    return int(text) if len(text) <= 21 and abs(int(text)) <= _LARGE else None
 
 
 def parse_object(data: bytes) -> Row | None:
-    """The JSON object in `data`, or None. Numbers that are not finite, or whole numbers beyond 2**53, become null."""
+    """The JSON object in `data`, or None. Numbers that are not finite, or whole numbers beyond 2**64, become null."""
     try:
         text = data.decode("utf-8")
         if _SUSPECT.search(text):

@@ -77,8 +77,8 @@ class _LineTail:
         if len(data) - end > self.max_line:
             # The torn line is already too long to be held back: forget it, and the rest of it when it comes.
             end = len(data)
+            self.skipped += not self._inside_long_line
             self._inside_long_line = True
-            self.skipped += 1
         self._offset += end
         self._mark = (self._mark + data[:end])[-_MARK_BYTES:]
         whole = [line for line in lines if len(line) <= self.max_line]

@@ -1,0 +1,329 @@
+"""Room `runs`: what the files of a run say, to anybody who asks.
+
+run folder -> RunView, rows, events, lines. Every file may be missing, half-written, truncated, of an old process or
+hostile: then it counts as missing, and nothing raises. Whether a run lives is decided by its lock on this host,
+elsewhere by the age of its heartbeat; `lost` and `stalled` are decided here, since a dead process cannot say so. Never
+opens the lock file itself (see `locks.py`). The list of all runs is in `catalogue.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, final
+
+from hrm_core.runs import locks
+from hrm_core.runs.files import (
+    Row,
+    integer,
+    items,
+    mapping,
+    modified_s,
+    number,
+    open_regular,
+    read_at,
+    read_json_object,
+    read_small,
+    string,
+)
+from hrm_core.runs.launch import is_alive, same_host
+from hrm_core.runs.layout import RunFolder
+from hrm_core.runs.records import decode_row, decode_status
+from hrm_core.runs.tail import JsonlTail
+
+STATES: Final = ("starting", "running", "paused", "stopping", "finished", "stopped", "failed", "lost", "stalled")
+ENDED: Final = ("finished", "stopped", "failed")
+LIVING: Final = ("starting", "running", "paused", "stopping")
+STALLED_S: Final = 120.0
+_YOUNG_S: Final = 10.0
+_LAST_BYTES: Final = 256 * 1024
+_MAX_ROWS: Final = 10_000_000
+
+
+@final
+@dataclass(frozen=True)
+class RunView:
+    """A run at one moment. Dicts are as they were written (checked to be objects, no more); times in seconds.
+
+    `evaluation` is the last full validation, or the last fast one while there is none; `latest_evaluation` is the last
+    of either kind. `best` is {metric, value, step}. `alarms` are {name, sentence, advice}, the run's and the reader's.
+    """
+
+    folder: Path
+    state: str
+    experiment: str
+    run_json: Row = field(default_factory=dict)
+    status: Row = field(default_factory=dict)
+    result: Row | None = None
+    metrics: Row | None = None
+    evaluation: Row | None = None
+    latest_evaluation: Row | None = None
+    best: Row | None = None
+    alarms: tuple[Row, ...] = ()
+    pid: int | None = None
+    heartbeat_age_s: float | None = None
+
+    @property
+    def run_id(self) -> str:
+        """The folder's name."""
+        return RunFolder(self.folder).run_id
+
+    @property
+    def step(self) -> int | None:
+        """The last step known."""
+        for row, key in ((self.status, "global_step"), (self.result, "step"), (self.metrics, "step")):
+            found = integer(row, key)
+            if found is not None:
+                return found
+        return None
+
+    @property
+    def max_steps(self) -> int | None:
+        """Where the run ends."""
+        return integer(self.status, "max_steps")
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a process works on it (or should: stalled)."""
+        return self.state in LIVING or self.state == "stalled"
+
+
+def best_trivial(evaluation: object, metric: str) -> tuple[str, float] | None:
+    """(name, value) of the best trivial predictor's `metric` in an evaluation row, or None."""
+    values = mapping(mapping(evaluation, "trivial"), metric)
+    found = [(number(values, name), name) for name in values]
+    known = [(value, name) for value, name in found if value is not None]
+    return (max(known)[1], max(known)[0]) if known else None
+
+
+@final
+class HeartbeatWatch:
+    """Remembers when each run's heartbeat counter was last seen to change: age without trust in anybody's clock.
+
+    For a reader that goes on reading; give the same one to every call. A first sight falls back on the file's time.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[Path, tuple[int, float]] = {}
+
+    def age_s(self, folder: Path, heartbeat: int, file_age_s: float) -> float:
+        """Seconds since `heartbeat` of the run was new."""
+        now = time.monotonic()
+        known = self._seen.get(folder)
+        if known is None or known[0] != heartbeat:
+            since = now - (file_age_s if known is None else 0.0)
+            known = (heartbeat, since)
+            self._seen[folder] = known
+        return now - known[1]
+
+
+def _heartbeat_age_s(layout: RunFolder, status: Row, watch: HeartbeatWatch | None) -> float | None:
+    changed = modified_s(layout.status_json)
+    if changed is None:
+        return None
+    age = max(time.time() - changed, 0.0)
+    beat = integer(status, "heartbeat")
+    return age if watch is None or beat is None else watch.age_s(layout.path, beat, age)
+
+
+def _stalled_after_s(status: Row, run_json: Row) -> float:
+    recipe = mapping(run_json, "recipe")
+    for limit in (number(status, "stalled_s"), number(mapping(recipe, "alarms"), "stalled_s")):
+        if limit is not None and limit > 0:
+            return limit
+    return STALLED_S
+
+
+def _launch_is_new(layout: RunFolder) -> tuple[Row, bool]:
+    """launch.json, and whether it was written after the result and the status (so it speaks of what comes)."""
+    launch = read_json_object(layout.launch_json)
+    launched = modified_s(layout.launch_json)
+    if launch is None or launched is None:
+        return {}, False
+    others = (modified_s(layout.result), modified_s(layout.status_json))
+    return launch, all(other is None or other < launched for other in others)
+
+
+def _age_of_folder_s(layout: RunFolder) -> float:
+    born = modified_s(layout.run_json) or modified_s(layout.launch_json) or modified_s(layout.path)
+    return time.time() - born if born is not None else float("inf")
+
+
+def _state(
+    layout: RunFolder, pid: int | None, run_json: Row, status: Row, result: Row | None, age_s: float | None
+) -> str:
+    """The state by result, lock (held by `pid`), launch and heartbeat, in this order of trust."""
+    launch, launch_is_new = _launch_is_new(layout)
+    starts = launch_is_new and is_alive(mapping(launch, "process"))
+    ended = string(result, "state")
+    if ended in ENDED:
+        return "starting" if starts else ended
+    said = string(status, "state")
+    living = said if said in LIVING else "running" if status else "starting"
+    stale = age_s is not None and age_s > _stalled_after_s(status, run_json)
+    if pid is not None:
+        return "stalled" if stale else living
+    if starts:
+        return "starting"
+    process = mapping(status, "process") or mapping(run_json, "process") or mapping(launch, "process")
+    if process and not same_host(process):
+        # Its lock cannot be seen from here; a heartbeat that goes on can.
+        return "stalled" if stale or age_s is None else living
+    if age_s is not None:
+        return "lost"
+    if launch:
+        return "failed"
+    return "starting" if _age_of_folder_s(layout) < _YOUNG_S else "lost"
+
+
+def _reader_alarms(layout: RunFolder, view_state: str, status: Row, age_s: float | None, limit_s: float) -> list[Row]:
+    name = layout.run_id
+    step = integer(status, "global_step")
+    if view_state == "stalled":
+        return [
+            {
+                "name": "stalled",
+                "sentence": f"No sign of life for {age_s or 0:.0f} s (limit {limit_s:.0f} s).",
+                "advice": f"See its log in `hrm show {name}`; `hrm stop {name} --now`, then `hrm resume {name}`.",
+            }
+        ]
+    if view_state == "lost":
+        return [
+            {
+                "name": "lost",
+                "sentence": f"The process is gone and left no result; the last known step is {step or 0}.",
+                "advice": f"`hrm resume {name}` goes on from its last good checkpoint.",
+            }
+        ]
+    if view_state == "failed" and age_s is None:
+        said = output_tail(layout, 1)
+        reason = said[-1] if said else "it said nothing"
+        return [
+            {
+                "name": "never_began",
+                "sentence": f"The process ended before its first step: {reason}",
+                "advice": f"Read {layout.output.name} in the run folder, put it right and start it again.",
+            }
+        ]
+    return []
+
+
+def _written_alarms(status: Row) -> list[Row]:
+    found = []
+    for alarm in items(status, "alarms")[:50]:
+        words: Row = {key: string(alarm, key, 2000) for key in ("name", "sentence", "advice")}
+        if words["name"]:
+            found.append({**words, "sentence": words["sentence"] or words["name"], "advice": words["advice"] or ""})
+    return found
+
+
+def _last_bytes(path: Path, count: int) -> bytes:
+    descriptor = open_regular(path)
+    if descriptor is None:
+        return b""
+    try:
+        return read_at(descriptor, max(os.fstat(descriptor).st_size - count, 0), count)
+    finally:
+        os.close(descriptor)
+
+
+def last_rows(path: Path) -> list[Row]:
+    """The rows with a step in the last 256 KiB of a .jsonl file, oldest first."""
+    return _with_step(map(decode_row, _last_bytes(path, _LAST_BYTES).split(b"\n")))
+
+
+def _last_row(path: Path, lines: int = 4) -> Row | None:
+    """The last row alone, without decoding the others."""
+    rows = _with_step(map(decode_row, _last_bytes(path, 16 * 1024).split(b"\n")[-lines:]))
+    return rows[-1] if rows else None
+
+
+def _with_step(rows: Iterable[Row | None]) -> list[Row]:
+    return [row for row in rows if row is not None and integer(row, "step") is not None]
+
+
+def read_status(folder: Path | RunFolder) -> Row:
+    """The content of status.json, empty if it is missing or not what was written."""
+    return decode_status(read_small(RunFolder.of(folder).status_json) or b"") or {}
+
+
+def read_run(folder: Path | RunFolder, watch: HeartbeatWatch | None = None) -> RunView:
+    """A run at this moment. Costs some ten small reads, however long the run is. Never raises for its content."""
+    layout = RunFolder.of(folder)
+    run_json = read_json_object(layout.run_json) or {}
+    status = read_status(layout)
+    result = read_json_object(layout.result)
+    age_s = _heartbeat_age_s(layout, status, watch)
+    pid = locks.holder(layout)
+    state = _state(layout, pid, run_json, status, result, age_s)
+    evaluations = last_rows(layout.evaluations)
+    full = [row for row in evaluations if row.get("kind") == "full"]
+    best = mapping(status, "best") or mapping(result, "best") or None
+    alarms = _written_alarms(status)
+    alarms += _reader_alarms(layout, state, status, age_s, _stalled_after_s(status, run_json))
+    return RunView(
+        folder=layout.path,
+        state=state,
+        experiment=string(run_json, "experiment") or string(mapping(run_json, "recipe"), "experiment") or "",
+        run_json=run_json,
+        status=status,
+        result=result,
+        metrics=_last_row(layout.metrics),
+        evaluation=full[-1] if full else evaluations[-1] if evaluations else None,
+        latest_evaluation=evaluations[-1] if evaluations else None,
+        best=best,
+        alarms=tuple(alarms),
+        pid=pid,
+        heartbeat_age_s=age_s,
+    )
+
+
+def _all_rows(path: Path) -> list[Row]:
+    tail = JsonlTail(path)
+    rows = tail.poll()
+    restarts = 0
+    while (more := tail.poll()) and len(rows) < _MAX_ROWS:
+        if tail.restarts != restarts:
+            # The file was cut between two polls: what was read before is in it once more.
+            restarts = tail.restarts
+            rows = []
+        rows += more
+    return rows
+
+
+def metrics_rows(folder: Path | RunFolder) -> list[Row]:
+    """All rows of the training log that have a step; damaged lines are passed over."""
+    return _with_step(_all_rows(RunFolder.of(folder).metrics))
+
+
+def evaluation_rows(folder: Path | RunFolder) -> list[Row]:
+    """All validations that have a step; damaged lines are passed over."""
+    return _with_step(_all_rows(RunFolder.of(folder).evaluations))
+
+
+def events(folder: Path | RunFolder) -> list[Row]:
+    """All events that have a kind; damaged lines are passed over."""
+    return [row for row in _all_rows(RunFolder.of(folder).events) if string(row, "kind")]
+
+
+def _text_tail(path: Path, lines: int) -> list[str]:
+    text = _last_bytes(path, _LAST_BYTES).decode("utf-8", errors="replace")
+    return text.removesuffix("\n").split("\n")[-lines:] if text and lines > 0 else []
+
+
+def log_tail(folder: Path | RunFolder, lines: int = 200) -> list[str]:
+    """The last lines of log.txt (of its last 256 KiB); not cleaned for a terminal."""
+    return _text_tail(RunFolder.of(folder).log, lines)
+
+
+def output_tail(folder: Path | RunFolder, lines: int = 20) -> list[str]:
+    """The last lines that a process started apart wrote to its output; not cleaned for a terminal."""
+    return _text_tail(RunFolder.of(folder).output, lines)
+
+
+def read_policy(folder: Path | RunFolder) -> Row:
+    """The counts that outlive a rollback, empty if there are none."""
+    return read_json_object(RunFolder.of(folder).policy) or {}
