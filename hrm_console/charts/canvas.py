@@ -1,9 +1,9 @@
 """Cells of text made of smaller pixels: braille (2 x 4 in a cell), quarter blocks (2 x 2) or plain ASCII (1 x 2).
 
-Charts room. Spans, dots and texts in pixel or cell coordinates, origin top left -> rows of (text, style). Painter's order: who
-paints a cell last owns it alone, so that two curves never mix in a cell's single colour. A cell is one byte of pixels and one
-byte of owner (an index of the styles; 0 nobody), so that whole rows become text by one table look-up and one regular expression:
-60 rows of 200 cells take 0.2 ms.
+Charts room. Spans, dots and texts in pixel or cell coordinates, origin top left -> rows of (text, style). Painter's
+order: who paints a cell last owns it alone, so that two curves never mix in a cell's single colour. A cell is one byte
+of pixels and one byte of owner (an index of the styles; 0 nobody), so that whole rows become text by one table look-up
+and one regular expression: 60 rows of 200 cells take 0.2 ms.
 """
 
 from __future__ import annotations
@@ -111,22 +111,25 @@ class Canvas:
         """A vertical run of pixels, top <= bottom, cut to the canvas."""
         if not 0 <= x < self.pixel_width or bottom < 0 or top >= self.pixel_height:
             return
-        rows = self.glyphs.rows
+        rows, bits, owners = self.glyphs.rows, self._bits, self._owners
         cell_x, column = divmod(x, self.glyphs.columns)
         first, top = divmod(max(top, 0), rows)
         last, bottom = divmod(min(bottom, self.pixel_height - 1), rows)
-        bits, owners, masks = self._bits, self._owners, self._masks[column]
-        for cell_y in range(first, last + 1):
-            mask = masks[top if cell_y == first else 0][bottom if cell_y == last else rows - 1]
-            at = cell_y * self.width + cell_x
-            if owners[at] == owner:
-                bits[at] |= mask
-            else:
-                owners[at] = owner
-                bits[at] = mask
+        masks, at = self._masks[column], first * self.width + cell_x
+        for _ in range(last - first):
+            mask = masks[top][rows - 1]
+            bits[at] = bits[at] | mask if owners[at] == owner else mask
+            owners[at] = owner
+            at += self.width
+            top = 0
+        mask = masks[top][bottom]
+        bits[at] = bits[at] | mask if owners[at] == owner else mask
+        owners[at] = owner
 
     def dot(self, x: int, y: int, owner: int) -> None:
         """A point that stands alone, two pixels wide and high so that it is seen."""
+        if not (0 <= x < self.pixel_width and 0 <= y < self.pixel_height):
+            return
         if self.glyphs.dot is not None:
             self.text(x // self.glyphs.columns, y // self.glyphs.rows, self.glyphs.dot, owner)
             return
@@ -169,7 +172,7 @@ class Canvas:
 
     def is_empty(self, cell_x: int, cell_y: int, length: int) -> bool:
         """Nobody has painted these cells, and they lie on the canvas."""
-        if not (0 <= cell_y < self.height and 0 <= cell_x and cell_x + length <= self.width):
+        if not (0 <= cell_y < self.height and cell_x >= 0 and cell_x + length <= self.width):
             return False
         start = cell_y * self.width + cell_x
         return not any(self._owners[start : start + length])

@@ -1,9 +1,10 @@
 """What a chart is: lines, guides and marks under a title, and the limits that follow from them.
 
-Charts room. Plain data that a screen keeps and changes; a renderer reads it. Colours are xterm-256 indexes: eight, found by a
-search for the largest smallest distance in CIELAB as normal, red-, green- and blue-blind eyes see them (20 units between any
-two), readable on black, and each on its own place among the 16 colours of a plain terminal. Values of title and legend are
-computed here, so that the live and the printed chart say the same. Not here: cells, pixels, escape codes.
+Charts room. Plain data that a screen keeps and changes; a renderer reads it. Colours are xterm-256 indexes: eight,
+found by a search for the largest smallest distance in CIELAB as normal, red-, green- and blue-blind eyes see them (20
+units between any two), readable on black, and each on its own place among the 16 colours of a plain terminal. Values of
+title and legend are computed here, so that the live and the printed chart say the same. Not here: cells, pixels, escape
+codes.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Guide:
 @final
 @dataclass(slots=True)
 class Mark:
-    """A vertical line, such as a new best. x: step; axes: the same moment on other axes; not drawn on an axis it lacks."""
+    """A vertical line, such as a new best. x: step; axes: the same moment on others; not drawn on an axis it lacks."""
 
     x: float
     label: str = ""
@@ -157,7 +158,7 @@ def entries(chart: Chart) -> list[Entry]:
 
 
 def heading(chart: Chart) -> tuple[str, str]:
-    """The title and, more quietly behind it, what the view does to the numbers: (title, "log, smoothed 0.9, at 1200")."""
+    """The title and, to be said quietly behind it, what the view does to the numbers: "log, smoothed 0.9, at 1200"."""
     view, words = chart.view, []
     if view.log_y:
         words.append("log")

@@ -1,9 +1,9 @@
 """Fewer points than columns of pixels: the lowest and highest value in each column, so that no spike is lost.
 
-Charts room. (xs rising, ys with nan for a gap) -> one `Column` per column of pixels that holds points. `Extremes` answers
-"lowest and highest of ys[start:stop]" from a pyramid of blocks, which only grows with an append-only curve: a window of 100,000
-points costs a few slices of 32, not 100,000 comparisons. What a gap means: values are ignored in low and high, and a column that
-begins or ends on one has nan as first or last, so that no line is drawn over it.
+Charts room. (xs rising, ys with nan for a gap) -> one `Column` per column of pixels that holds points. `Extremes`
+answers "lowest and highest of ys[start:stop]" from a pyramid of blocks, which only grows with an append-only curve: a
+window of 100,000 points costs a few slices of 32, not 100,000 comparisons. What a gap means: values are ignored in low
+and high, and a column that begins or ends on one has nan as first or last, so that no line is drawn over it.
 """
 
 from __future__ import annotations
@@ -115,8 +115,9 @@ def decimate(
 ) -> list[Column]:
     """The points start..stop as columns of rising number.
 
-    xs: rising; ys: nan for a gap; extremes: of ys; x_low, scale: see column_of, scale > 0. A column that holds one point has
-    low = high = first = last. Costs one bisection and one question to `extremes` per column, whatever the number of points.
+    xs: rising; ys: nan for a gap; extremes: of ys; x_low, scale: see column_of, scale > 0. A column that holds one
+    point has low = high = first = last. Costs one bisection and one question to `extremes` per column, whatever the
+    number of points.
     """
     columns: list[Column] = []
     index = start

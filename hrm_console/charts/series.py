@@ -1,9 +1,10 @@
 """A curve as it grows: points appended as the rows of a run are read, asked for a window at every repaint.
 
-Charts room. (x, y) pairs -> rising x columns and one y column in plain lists of floats. A y that is None or not finite is kept
-as a gap (nan) and never reaches the bounds. Further x columns ("time", "samples", ...) lie beside the first, "step"; a column
-that falls, such as the seconds of a run that was resumed, goes on from where it was. Smoothed and positive-only copies (for log
-axes) and the columns of the last windows are kept and only extended, so a live tick costs what was appended. Not here: drawing.
+Charts room. (x, y) pairs -> rising x columns and one y column in plain lists of floats. A y that is None or not finite
+is kept as a gap (nan) and never reaches the bounds. Further x columns ("time", "samples", ...) lie beside the first,
+"step"; a column that falls, such as the seconds of a run that was resumed, goes on from where it was. Smoothed and
+positive-only copies (for log axes) and the columns of the last windows are kept and only extended, so a live tick costs
+what was appended. Not here: drawing.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ class Series:
         return len(self.ys) - len(self._gaps)
 
     def append(self, x: float, y: float | None, **axes: float | None) -> None:
-        """Add a point at step x; axes: its place on other axes, time in seconds. A point whose x is not a number is left out.
+        """Add a point at step x; axes: its place on other axes, time in seconds. Left out if x is not a number.
 
         An x below the last one first cuts the points above it: the run went back to a checkpoint and comes again.
         """
@@ -170,8 +171,8 @@ class Series:
     def columns(self, x_low: float, x_high: float, count: int, kind: str = STEP) -> list[Column]:
         """The window as `count` >= 2 columns of pixels, column 0 at x_low and the last at x_high > x_low.
 
-        A neighbour outside the window comes as a column below 0 or above count - 1. Asked again for the same window after
-        points were appended, only the last column is made anew.
+        A neighbour outside the window comes as a column below 0 or above count - 1. Asked again for the same window
+        after points were appended, only the last column is made anew.
         """
         key = (kind, x_low, x_high, count)
         start, stop = self.window(x_low, x_high, kind)

@@ -1,8 +1,8 @@
 """Where the axes have ticks and how numbers are written beside them.
 
-Charts room. Limits (floats) and a wished number -> rising lists of floats inside the limits; floats -> short texts. A tick lies
-on 1, 2 or 5 times a power of ten, on a time axis on whole seconds, minutes, hours or days, on a log axis on decades (with 2
-and 5 between where few decades are shown). Plain functions; nothing here knows of a screen.
+Charts room. Limits (floats) and a wished number -> rising lists of floats inside the limits; floats -> short texts. A
+tick lies on 1, 2 or 5 times a power of ten, on a time axis on whole seconds, minutes, hours or days, on a log axis on
+decades (with 2 and 5 between where few decades are shown). Plain functions; nothing here knows of a screen.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def time_ticks(low_s: float, high_s: float, count: int) -> list[float]:
 
 
 def log_ticks(low: float, high: float, count: int) -> list[float]:
-    """Ticks for a log axis, 0 < low <= high: decades, finer where there are few, linear ones inside a part of a decade."""
+    """Ticks for a log axis, 0 < low <= high: decades, finer where there are few, linear inside a part of a decade."""
     first, last = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
     decades = list(range(first, last + 1))
     if len(decades) >= 3 or len(decades) >= count:
@@ -90,7 +90,7 @@ def _scientific(value: float, digits: int) -> str:
 
 
 def format_number(value: float, unit: str = "") -> str:
-    """A value for a title line: about four digits, k/M/G/T above 10,000, 3.1e-4 below 0.001; '%' shows a share as percent."""
+    """A value for a title line: about four digits, k/M/G/T from 10,000, 3.1e-4 below 0.001; "%": a share as percent."""
     if not math.isfinite(value):
         return "-"
     if unit == "%":
@@ -136,7 +136,7 @@ def labels(ticks: Sequence[float], unit: str = "") -> list[str]:
     step = min((abs(b - a) for a, b in pairwise(values)), default=largest) or largest
     if largest == 0 or not math.isfinite(largest):
         return [f"0{unit}" for _ in values]
-    if largest >= 1e15 or step < 1e-3 and largest < 1e-2:
+    if largest >= 1e15 or (step < 1e-3 and largest < 1e-2):
         texts = [_trim_zero(_scientific(value, min(6, _digits(step, abs(value) or largest)))) for value in values]
     else:
         factor, letter = next(((f, letter) for f, letter in PREFIXES if largest >= f and largest >= 1e4), (1.0, ""))

@@ -1,8 +1,8 @@
 """What part of a chart is shown, and how: limits, log axis, smoothing, kind of x axis, cursor.
 
-Charts room. A frozen value: keys of the app make a new one with dataclasses.replace, so that a view can be kept, compared and
-shared by several charts. `rounded_limits` turns bounds of data into axis limits that stay the same while a live curve grows a
-little: limits that move at every tick would repaint every row of the chart.
+Charts room. A frozen value: keys of the app make a new one with dataclasses.replace, so that a view can be kept,
+compared and shared by several charts. `rounded_limits` turns bounds of data into axis limits that stay the same while a
+live curve grows a little: limits that move at every tick would repaint every row of the chart.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def padded_flat(value: float, room: float = 0.1) -> tuple[float, float]:
 
 
 def rounded_log_limits(low: float, high: float) -> tuple[float, float]:
-    """The same for a log axis, 0 < low <= high: outward to tenths of the span in decades; a flat curve gets a factor of 2."""
+    """The same for a log axis, 0 < low <= high: outward to tenths of the span in decades; flat: a factor of 2."""
     low, high = max(low, 1 / LARGEST), max(min(high, LARGEST), 1 / LARGEST)
     if math.log10(high) - math.log10(low) < 1e-9:
         return low / 2, low * 2
