@@ -7,10 +7,11 @@ its best since the last full one; a skipped one counts one towards patience, and
 first due one, any while weights are averaged at the end (SWA), the last step's, and one that would end the run are
 never skipped, so the decision to stop always rests on a full validation.
 
-Counting alone cannot tell a plateau: jitter sets a new best so often (one in k after k validations) that four in ten
-plateaus would never see four validations in a row without one. So the end is decided on a trend: over the last
-`patience` due full validations, neither a rise of the fast set's score nor a fall of its loss is steeper than
-`CERTAIN` standard errors of its least-squares line. The count decides only where there are too few fast results.
+Counting alone cannot tell a plateau: the k-th of k validations that only jitter is a new best once in k times, so of
+the plateaus that begin at 0.3 of a run four in five would not see four in a row without one before the decay at 0.8.
+So the end is decided on a trend: over the last `patience` due full validations, neither a rise of the fast set's score
+nor a fall of its loss is steeper than `CERTAIN` standard errors of its least-squares line. The count decides only where
+there are too few fast results.
 
 Not here: the validations themselves (`hrm_core.evaluation`), spans given as time (the trainer says when those strike).
 """

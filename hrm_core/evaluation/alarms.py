@@ -1,0 +1,150 @@
+"""Sentences that say what is wrong with a run, with the numbers and what to try.
+
+Evaluation room: one evaluation row, the rows before it and the recipe -> alarms `{name, sentence, advice, numbers}`.
+From the first validation on: `constant_output`, `input_blind`, `identity_blind`. Once `alarms.warmup_share` of the run
+is done: `below_trivial` (two validations running) and `diverging`; until then the run is warming up, and the sentences
+of the first three say so. `stalled` and `lost` are decided by whoever reads the run folder, not here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hrm_core.evaluation.trivial import TRIVIAL
+from hrm_core.recipe.schema import Recipe
+
+Row = Mapping[str, Any]
+Alarm = dict[str, Any]
+
+TRIVIAL_NAMES = {
+    "pad": "predicting PAD everywhere",
+    "black": "predicting black everywhere",
+    "frequent": "predicting the commonest token everywhere",
+    "copy": "copying the input",
+}
+
+
+def percent(share: float) -> str:
+    """0.7117 -> "71.2 %", 1.0 -> "100 %"."""
+    text = f"{100 * share:.1f}"
+    return f"{text.removesuffix('.0')} %"
+
+
+def find_alarms(row: Row, previous: Sequence[Row], recipe: Recipe, max_steps: int) -> list[Alarm]:
+    """The alarms of an evaluation row, gravest first. `previous`: the run's earlier rows, oldest first."""
+    found = [
+        _constant_output(row, recipe),
+        _blind("input", row, recipe),
+        _blind("identity", row, recipe),
+        _below_trivial(row, previous, recipe, max_steps),
+        _diverging(row, previous, recipe, max_steps),
+    ]
+    alarms = [alarm for alarm in found if alarm is not None]
+    if warming_up(row, recipe, max_steps):
+        done = percent(row["step"] / max(max_steps, 1))
+        for alarm in alarms:
+            alarm["sentence"] += f" (warming up: {done} of the run done)"
+    return alarms
+
+
+def warming_up(row: Row, recipe: Recipe, max_steps: int) -> bool:
+    """Whether less than `alarms.warmup_share` of the run was done at this row."""
+    return bool(row["step"] < recipe.alarms.warmup_share * max_steps)
+
+
+def _constant_output(row: Row, recipe: Recipe) -> Alarm | None:
+    share, pairs = row["constant_share"], row["pairs"]
+    if share is None or pairs < 2 or share < recipe.alarms.constant_share:
+        return None
+    padded, trivial = row["metrics"]["padded_accuracy"], row["trivial"]["padded_accuracy"]
+    nearest = min(TRIVIAL, key=lambda name: abs(trivial[name] - padded))
+    if abs(trivial[nearest] - padded) < 0.01:
+        meaning = f"is what {TRIVIAL_NAMES[nearest]} gets ({percent(trivial[nearest])})"
+    else:
+        meaning = (
+            f"against {percent(trivial['pad'])} for PAD everywhere and {percent(trivial['copy'])} for the input copied"
+        )
+    sentence = (
+        f"one and the same grid for {percent(share)} of {pairs} inputs; padded accuracy {percent(padded)} {meaning}"
+    )
+    numbers = {"share": share, "pairs": pairs, "padded_accuracy": padded, "trivial": dict(trivial)}
+    return _alarm("constant_output", sentence, _remedy(recipe, "the output does not depend on the puzzle"), numbers)
+
+
+def _blind(what: str, row: Row, recipe: Recipe) -> Alarm | None:
+    sensitivity, gain = row[f"{what}_sensitivity"], row[f"{what}_gain"]
+    threshold = recipe.alarms.input_sensitivity if what == "input" else recipe.alarms.identity_sensitivity
+    if sensitivity is None or sensitivity >= threshold:
+        return None
+    swapped = "input" if what == "input" else "task identity"
+    sentence = (
+        f"another task's {swapped} changes only {percent(sensitivity)} of the predicted grids "
+        f"(alarm below {percent(threshold)}); the own one is worth {100 * gain:.1f} points of cell accuracy"
+    )
+    if what == "input":
+        advice = _remedy(recipe, "the model does not read the puzzle")
+    else:
+        advice = "the model does not use what it is told about the task: try identity.place=both or a higher rows.lr"
+    numbers = {"sensitivity": sensitivity, "gain": gain, "threshold": threshold}
+    return _alarm(f"{what}_blind", sentence, advice, numbers)
+
+
+def _below_trivial(row: Row, previous: Sequence[Row], recipe: Recipe, max_steps: int) -> Alarm | None:
+    running = [*previous[-1:], row]
+    lifts = [other["lift"]["color_accuracy"] for other in running]
+    early = any(warming_up(other, recipe, max_steps) for other in running)
+    if early or len(running) < 2 or any(lift is None or lift >= 0 for lift in lifts):
+        return None
+    value, trivial = row["metrics"]["color_accuracy"], row["trivial"]["color_accuracy"]
+    best = max(TRIVIAL, key=lambda name: trivial[name])
+    sentence = (
+        f"colour accuracy {percent(value)} is {-100 * lifts[-1]:.1f} points below {TRIVIAL_NAMES[best]} "
+        f"({percent(trivial[best])}), at two validations running"
+    )
+    advice = _remedy(recipe, "a predictor without a model does better")
+    return _alarm("below_trivial", sentence, advice, {"value": value, "lifts": lifts, "trivial": dict(trivial)})
+
+
+def _diverging(row: Row, previous: Sequence[Row], recipe: Recipe, max_steps: int) -> Alarm | None:
+    loss = row["loss"]
+    advice = "lower optimizer.lr or optimizer.clip, or lengthen schedule.warmup; then resume from an earlier checkpoint"
+    if loss is None or not math.isfinite(loss):
+        if row["pairs"] <= row["oversize"]:
+            return None
+        return _alarm("diverging", "the validation loss is not a finite number", advice, {"loss": None})
+    earlier = [
+        (other["loss"], other["step"])
+        for other in previous
+        if other["kind"] == row["kind"] and other["split"] == row["split"] and other["loss"] is not None
+    ]
+    if warming_up(row, recipe, max_steps) or not earlier:
+        return None
+    lowest, step = min(earlier)
+    if loss <= recipe.alarms.divergence_factor * lowest:
+        return None
+    sentence = (
+        f"validation loss {loss:.3g} is {loss / max(lowest, 1e-9):.1f} times its lowest, {lowest:.3g} at step {step}"
+    )
+    return _alarm("diverging", sentence, advice, {"loss": loss, "lowest": lowest, "lowest_step": step})
+
+
+def _remedy(recipe: Recipe, finding: str) -> str:
+    """What in the recipe is known to lead here; a general remedy if nothing is."""
+    causes = []
+    if not recipe.model.inject_input:
+        causes.append("model.inject_input=true (now the input enters the loop only once)")
+    if recipe.identity.kind == "none":
+        causes.append("identity.kind=shared (now the model is not told which task it sees)")
+    if recipe.loss.include_pad:
+        causes.append("loss.include_pad=false (most of a canvas is PAD)")
+    if recipe.evaluation.score == "padded_accuracy":
+        causes.append("evaluation.score=exact (padded accuracy mostly counts PAD)")
+    if not causes:
+        causes.append("a lower optimizer.lr or a longer schedule.warmup if it does not pass by itself")
+    return f"{finding}: try " + ", ".join(causes)
+
+
+def _alarm(name: str, sentence: str, advice: str, numbers: dict[str, Any]) -> Alarm:
+    return {"name": name, "sentence": sentence, "advice": advice, "numbers": numbers}
