@@ -10,7 +10,6 @@ from types import NoneType
 from typing import Any, final
 
 from hrm_core.recipe.keys import Leaf, leaves
-from hrm_core.recipe.schema import Recipe
 from hrm_core.recipe.values import show_value
 
 _WORDS: dict[type, str] = {bool: "true or false", int: "whole number", float: "number", str: "text", tuple: "list"}
@@ -19,7 +18,10 @@ _WORDS: dict[type, str] = {bool: "true or false", int: "whole number", float: "n
 @final
 @dataclass(frozen=True)
 class SettingInfo:
-    """One setting. `choices` as one would type them, empty where the value is free; `built` False: refused for now."""
+    """One setting. `built` False: any value but the default is refused for now.
+
+    `choices`: those that can be chosen now, as one would type them; empty where the value is free.
+    """
 
     key: str
     type_text: str
@@ -46,7 +48,8 @@ def _choices(leaf: Leaf) -> tuple[str, ...]:
     if leaf.group is not None:
         return ("on", "none")
     if leaf.choices:
-        return tuple(show_value(choice) for choice in leaf.choices)
+        later = leaf.extra("later_values") or {}
+        return tuple(show_value(choice) for choice in leaf.choices if choice not in later)
     return ("true", "false") if leaf.types == {bool} else ()
 
 
@@ -59,5 +62,4 @@ def settings() -> list[SettingInfo]:
         built = leaf.extra("later") is None and owner.extra("later") is None
         default = leaf.field.get_default(call_default_factory=False)
         infos.append(SettingInfo(key, _type_text(leaf), default, leaf.field.description or "", built, _choices(leaf)))
-    assert infos[0].key == "experiment" and set(known) >= set(Recipe.model_fields) & set(known)
     return infos
