@@ -6,9 +6,9 @@ functions of `printed`). Import from the modules; this one holds no names. The i
 
 series.py
     Series(name="")            append-only curve; x never falls, y that is None or not finite is a gap
-      .append(x, y, **axes)    axes: further x columns by name, seconds for time: append(step, loss, time=12.5). An x below
-                               the last one cuts the later points first (a run rolled back). Append what was measured;
-                               leave out what was not (a None breaks the curve there).
+      .append(x, y, **axes)    axes: further x columns by name, seconds for time: append(step, loss, time=12.5).
+                               An x below the last one cuts the later points first (a run rolled back).
+                               Append what was measured, leave out what was not (a None breaks the curve there).
       .cut(x)  .clear()        forget the points with x > the given one / all
       .last -> (x, y) | None   the last finite point                    len(series): points, gaps included
       .value_at(x, kind="step") -> (x, y) | None                        nearest finite point, for a crosshair
@@ -17,14 +17,14 @@ series.py
 
 view.py (frozen; change with dataclasses.replace)
     View(x_low=None, x_high=None, y_low=None, y_high=None, log_y=False, smoothing=0.0, x_kind="step", cursor=None)
-      None = automatic. smoothing: weight of the moving average, 0 off, 0.9 strong, below 1. x_kind: "step", "time" or any
-      axis name given to append. cursor: an x where a vertical line is drawn and the values of the title line are read.
+      None = automatic. smoothing: weight of the moving average, 0 off, 0.9 strong, below 1. x_kind: "step", "time" or
+      any name given to append. cursor: an x where a vertical line is drawn and the values of the title line are read.
 
 chart.py
     Line(series, label="", color=None, style="line" | "points")         color: xterm-256 index, None = by position
     Guide(y, label="", color=None)                                      a horizontal line, such as the trivial value
-    Mark(x, label="", glyph="", color=None, axes={})                    a vertical line, such as a new best; axes: its x on
-                                                                        others than step
+    Mark(x, label="", glyph="", color=None, axes={})                    a vertical line, such as a new best; axes: its
+                                                                        x on other axes than step
     Chart(title, lines=[], guides=[], marks=[], view=View(), unit="")
       unit: "%" shows shares 0..1 as percent; any other text is put behind the numbers ("GiB", "W", "/s")
     stable_color(key) -> int   the same colour for the same text (a run id), from PALETTE

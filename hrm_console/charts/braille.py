@@ -55,7 +55,7 @@ def render(chart: Chart, width: int, height: int, markers: Markers = "braille") 
     if width == 0 or height == 0:
         return [[] for _ in range(height)]
     glyphs = GLYPHS[markers]
-    title = _title_rows(chart, width, height, glyphs)
+    title = title_rows(chart, width, height, glyphs)
     limits = find_limits(chart)
     rest = height - len(title)
     rows = title
@@ -69,7 +69,7 @@ def _only_ascii(row: Row) -> Row:
     return [(text.encode("ascii", "replace").decode("ascii"), style) for text, style in row]
 
 
-def _title_rows(chart: Chart, width: int, height: int, glyphs: Glyphs) -> list[Row]:
+def title_rows(chart: Chart, width: int, height: int, glyphs: Glyphs) -> list[Row]:
     """Title and legend on one row; on two where the chart is high and one is too narrow."""
     title, words = heading(chart)
     head: Row = [(_cut(title, width, glyphs), "bold")]
@@ -116,35 +116,39 @@ def _body(chart: Chart, limits: Limits, width: int, height: int, markers: Marker
     glyphs = GLYPHS[markers]
     below = 0 if height < 3 else 1 if height < 12 else 2
     plot_height = height - below
-    y_ticks = _y_ticks(chart, limits, plot_height, glyphs)
-    gutter = max((len(label) for label in y_ticks.values()), default=0) + 1
+    y_labels = _y_labels(chart, limits, plot_height, glyphs)
+    gutter = max((len(label) for label in y_labels.values()), default=0) + 1
     if width - gutter < MIN_PLOT_WIDTH:
         gutter = 0
     canvas = Canvas(width - gutter, plot_height, markers)
     paint(canvas, chart, limits)
     rows = []
     for y in range(plot_height):
-        label = y_ticks.get(y)
+        label = y_labels.get(y)
         axis = f"{label or '':>{gutter - 1}}{glyphs.tick if label else glyphs.vertical}" if gutter else ""
         rows.append([(axis, QUIET_STYLE), *canvas.row(y)] if axis else canvas.row(y))
     return rows + _x_rows(chart, limits, gutter, canvas, below)
 
 
-def _y_ticks(chart: Chart, limits: Limits, height: int, glyphs: Glyphs) -> dict[int, str]:
-    """Cell row -> label; at most one label a row."""
+def y_axis(chart: Chart, limits: Limits, height: int) -> list[tuple[float, str]]:
+    """Ticks of the y axis for a plot of so many rows: (value, label)."""
     count, unit = max(2, min(height // 2, 3 + height // 10)), plain(chart.unit)
-    to_row = _row_of(limits, height * glyphs.rows, chart.view.log_y)
     if chart.view.log_y:
         ticks = log_ticks(limits.y_low, limits.y_high, count)
-        texts = log_labels(ticks, unit)
-    else:
-        scale = 100 if unit == "%" else 1
-        ticks = linear_ticks(limits.y_low * scale, limits.y_high * scale, count)
-        if len(ticks) < 2:
-            ticks = linear_ticks(limits.y_low * scale, limits.y_high * scale, 2 * count)
-        texts = labels(ticks := [tick / scale for tick in ticks], unit)
+        return list(zip(ticks, log_labels(ticks, unit), strict=True))
+    scale = 100 if unit == "%" else 1
+    ticks = linear_ticks(limits.y_low * scale, limits.y_high * scale, count)
+    if len(ticks) < 2:
+        ticks = linear_ticks(limits.y_low * scale, limits.y_high * scale, 2 * count)
+    ticks = [tick / scale for tick in ticks]
+    return list(zip(ticks, labels(ticks, unit), strict=True))
+
+
+def _y_labels(chart: Chart, limits: Limits, height: int, glyphs: Glyphs) -> dict[int, str]:
+    """Cell row -> label; at most one label a row."""
+    to_row = _row_of(limits, height * glyphs.rows, chart.view.log_y)
     found: dict[int, str] = {}
-    for tick, text in zip(ticks, texts, strict=True):
+    for tick, text in y_axis(chart, limits, height):
         row = round(to_row(tick)) // glyphs.rows
         if 0 <= row < height:
             found.setdefault(row, text)
@@ -156,10 +160,9 @@ def _x_rows(chart: Chart, limits: Limits, gutter: int, canvas: Canvas, below: in
     if below == 0:
         return []
     width, glyphs, kind = canvas.width, canvas.glyphs, chart.view.x_kind
-    ticks, texts = _x_ticks(limits, width, kind)
     scale = (canvas.pixel_width - 1) / (limits.x_high - limits.x_low)
     line, written, free = [glyphs.base] * width, [" "] * width, 0
-    for tick, text in zip(ticks, texts, strict=True):
+    for tick, text in x_axis(chart, limits, width):
         cell = min(width - 1, max(0, round((tick - limits.x_low) * scale) // glyphs.columns))
         start = min(max(0, cell - len(text) // 2), width - len(text))
         if start < free:
@@ -176,8 +179,9 @@ def _x_rows(chart: Chart, limits: Limits, gutter: int, canvas: Canvas, below: in
     return rows
 
 
-def _x_ticks(limits: Limits, width: int, kind: str) -> tuple[list[float], list[str]]:
-    """As many ticks as have room, with six cells between labels on average."""
+def x_axis(chart: Chart, limits: Limits, width: int) -> list[tuple[float, str]]:
+    """Ticks of the x axis, (value, label): as many as have room, with six cells between labels on average."""
+    kind = chart.view.x_kind
     ticks: list[float] = []
     texts: list[str] = []
     for count in range(max(2, width // 9), 0, -1):
@@ -189,7 +193,7 @@ def _x_ticks(limits: Limits, width: int, kind: str) -> tuple[list[float], list[s
             texts = labels(ticks)
         if sum(len(text) + 6 for text in texts) <= width + 6:
             break
-    return ticks, texts
+    return list(zip(ticks, texts, strict=True))
 
 
 def paint(canvas: Canvas, chart: Chart, limits: Limits) -> None:
@@ -249,7 +253,7 @@ def _row_of(limits: Limits, pixel_height: int, log_y: bool) -> Callable[[float],
 
 
 def _on_axis(columns: Sequence[Column], limits: Limits, log_y: bool) -> Sequence[Column]:
-    """Columns as the y axis measures: logarithms on a log axis, nothing more than FAR_SPANS heights outside the plot."""
+    """Columns as the y axis measures: logarithms on a log axis, nothing over FAR_SPANS heights outside the plot."""
     low, high = limits.y_low, limits.y_high
     if log_y:
         low, high, log10 = math.log10(low), math.log10(high), math.log10
@@ -265,7 +269,7 @@ def _on_axis(columns: Sequence[Column], limits: Limits, log_y: bool) -> Sequence
     return [
         column
         if column.low > column.high
-        else Column(column.number, *(min(far_high, max(far_low, y)) for y in column[1:5]), column.start)
+        else Column._make((column.number, *(min(far_high, max(far_low, y)) for y in column[1:5]), column.start))
         for column in columns
     ]
 
