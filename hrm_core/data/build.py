@@ -19,6 +19,7 @@ from hrm_core.data.canvas import DEFAULT_CANVASES, choose_canvas, known_side, ou
 from hrm_core.data.colors import canonical_colors
 from hrm_core.data.duplicates import pair_key
 from hrm_core.data.grids import MAX_SIDE, OUTSIDE, Grid, Pair, Task
+from hrm_core.data.objects import object_rows
 from hrm_core.data.schema import EVAL, TRAIN, VAL, Columns, Content
 from hrm_core.data.sources.source import Source
 
@@ -50,7 +51,8 @@ def build(sources: Sequence[Source], seed: int = 0, progress: Progress | None = 
         "seed": seed,
         "provenance": json.dumps(provenance, ensure_ascii=True, sort_keys=True),
     }
-    return Content(attributes, canvas, table, oversize, _curriculum(canvas, table))
+    objects = _object_rows(tasks, notify)
+    return Content(attributes, canvas, table, oversize, _curriculum(canvas, table), objects)
 
 
 def _source_record(source: Source) -> dict[str, object]:
@@ -109,6 +111,23 @@ def _duplicates(tasks: Sequence[Task], notify: Progress) -> set[tuple[int, int]]
         tests.extend((number, first + test, pair_key(pair)) for test, pair in enumerate(task.tests))
     notify("looking for duplicates", len(tasks), len(tasks))
     return {(task, pair) for task, pair, key in tests if key in trained}
+
+
+def _object_rows(tasks: Sequence[Task], notify: Progress) -> Columns:
+    """Objects of all demonstrations and test inputs, never of a test output."""
+    rows: list[tuple[int, ...]] = []
+    for number, task in enumerate(tasks):
+        if number % 50 == 0:
+            notify("finding objects", number, len(tasks))
+        for place, pair in enumerate(task.pairs):
+            grids = (pair.input, pair.target) if place < len(task.demonstrations) else (pair.input,)
+            for which, grid in enumerate(grids):
+                rows.extend((number, place, which, *values) for values in object_rows(grid))
+    notify("finding objects", len(tasks), len(tasks))
+    values = np.array(rows, np.int32).reshape(-1, len(schema.OBJECT_COLUMNS))
+    return {
+        name: values[:, column].astype(dtype) for column, (name, (_, dtype)) in enumerate(schema.OBJECT_COLUMNS.items())
+    }
 
 
 def _pair_rows(tasks: Sequence[Task], table: Columns, duplicates: set[tuple[int, int]]) -> list[dict[str, int]]:

@@ -30,7 +30,7 @@ def canonical_colors(task: Task) -> Grid:
 
 
 def inverse_colors(mapping: Grid) -> Grid:
-    """The inverse of a bijection of colours: inverse_colors(m)[m[c]] == c."""
+    """The way back: entry c is the colour whose canonical colour is c."""
     inverse = np.empty_like(mapping)
     inverse[mapping] = np.arange(len(mapping), dtype=mapping.dtype)
     return inverse

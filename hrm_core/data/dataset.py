@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 FITS7_SIDE = 7
 KEY_STRIDE = 2000
-REMEDY = "build it with `hrm data build`"
+REMEDY = "build it with `hrm data build arc1` (or arc2, or --source DIR)"
 
 
 @final
@@ -39,7 +39,9 @@ class Dataset:
     """Canvas side -> pairs, for each split (sides without pairs are left out), on the host.
 
     `oversize`: split name -> targets that do not fit; `coverage`: split name -> {"fit", "of"} for val and eval;
-    `left_out`: training pairs whose target does not fit (only with train_on_val_tests); `digest`: sha256 of the file.
+    `left_out`: training pairs whose target does not fit (only with train_on_val_tests); `digest`: sha256 of the file's
+    content, the same wherever it is built; `objects`: the columns of `schema.OBJECT_COLUMNS`, with `task` a row of the
+    task table.
     """
 
     train: dict[int, LanePairs]
@@ -51,6 +53,7 @@ class Dataset:
     left_out: int
     digest: str
     provenance: dict[str, Any]
+    objects: Columns
 
     def split(self, name: str) -> dict[int, LanePairs]:
         """The lanes of "train", "val" or "eval"."""
@@ -87,7 +90,32 @@ def make_dataset(content: Content, data: DataConfig, digest: str = "") -> Datase
     }
     provenance = json.loads(content.attributes["provenance"])
     left_out = int((~trainable).sum())
-    return Dataset(lanes[TRAIN], lanes[VAL], lanes[EVAL], table, oversize, coverage, left_out, digest, provenance)
+    return Dataset(
+        train=lanes[TRAIN],
+        val=lanes[VAL],
+        eval=lanes[EVAL],
+        tasks=table,
+        oversize=oversize,
+        coverage=coverage,
+        left_out=left_out,
+        digest=digest,
+        provenance=provenance,
+        objects=_kept_objects(content.objects, _numbering(content, kept)),
+    )
+
+
+def _numbering(content: Content, kept: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Old task row -> new task row, -1 for tasks that are not kept."""
+    number = np.full(len(content.tasks["id"]), -1, np.int64)
+    number[kept] = np.arange(len(kept))
+    return number
+
+
+def _kept_objects(objects: Columns, number: NDArray[np.int64]) -> Columns:
+    chosen = np.flatnonzero(number[objects["task"]] >= 0)
+    kept = {name: values[chosen] for name, values in objects.items()}
+    kept["task"] = number[kept["task"]]
+    return kept
 
 
 def _kept_tasks(tasks: Columns, subset: str) -> NDArray[np.int64]:
@@ -134,8 +162,7 @@ def _task_table(content: Content, kept: NDArray[np.int64], canvases: tuple[int, 
 
 def _all_rows(content: Content, kept: NDArray[np.int64]) -> Columns:
     """Every pair of the kept tasks in one set of columns, grids on 30x30, targets whole, tasks renumbered."""
-    number = np.full(len(content.tasks["id"]), -1, np.int64)
-    number[kept] = np.arange(len(kept))
+    number = _numbering(content, kept)
     parts: list[Columns] = []
     for columns in content.canvas.values():
         chosen = np.flatnonzero(number[columns["task"]] >= 0)

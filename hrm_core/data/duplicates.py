@@ -33,6 +33,18 @@ def exact_key(pair: Pair) -> bytes:
     return bytes(pair.input.shape + pair.target.shape) + pair.input.tobytes() + pair.target.tobytes()
 
 
+def repeated(tasks: Iterable[Task]) -> list[Task]:
+    """Those tasks of one source that have the name of an earlier one. Equal pairs under different names are let pass
+    (ARC-AGI-1 has 070dd51e, which is 40853293): they are flagged as duplicates."""
+    names: set[str] = set()
+    again = []
+    for task in tasks:
+        if task.id in names:
+            again.append(task)
+        names.add(task.id)
+    return again
+
+
 def overlapping(kept: Iterable[Task], tasks: Iterable[Task]) -> list[Task]:
     """Those of `tasks` that are in `kept` already: of the same name, or with an exactly equal pair."""
     names: set[str] = set()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import h5py
 import numpy as np
@@ -28,20 +28,31 @@ def digest_path(path: Path) -> Path:
 
 
 def to_bytes(content: Content) -> bytes:
-    """The HDF5 file of a Content; the same content gives the same bytes with the same h5py."""
+    """The HDF5 file of a Content, with the digest of the content among its attributes."""
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
-        for name in schema.ATTRIBUTES:
-            file.attrs[name] = content.attributes[name]
-        for side, columns in sorted(content.canvas.items()):
-            _write_group(file, f"canvas/{side}", columns, schema.PAIR_COLUMNS)
-        _write_group(file, "tasks", content.tasks, schema.TASK_COLUMNS)
-        _write_group(file, "oversize", content.oversize, schema.OVERSIZE_COLUMNS)
-        _write_group(file, "curriculum", content.curriculum, schema.STAGE_COLUMNS)
+        for name, value in {**content.attributes, "content_sha256": content_digest(content)}.items():
+            file.attrs[name] = value
+        for name, (columns, spec, _) in content.groups().items():
+            _write_group(file, name, columns, spec)
     return buffer.getvalue()
 
 
-def _write_group(file: h5py.File, name: str, columns: Columns, spec: dict[str, Any]) -> None:
+def content_digest(content: Content) -> str:
+    """sha256 over every attribute and column: equal for equal data, whatever the compression made of it."""
+    digest = hashlib.sha256()
+    for name in schema.ATTRIBUTES:
+        if name != "content_sha256":
+            digest.update(f"{name}={content.attributes[name]}\0".encode())
+    for group, (columns, spec, _) in content.groups().items():
+        for name in spec if len(next(iter(columns.values()), ())) else ():
+            values = columns[name]
+            digest.update(f"{group}/{name} {values.shape} {values.dtype.str}\0".encode())
+            digest.update(np.ascontiguousarray(values).data)
+    return digest.hexdigest()
+
+
+def _write_group(file: h5py.File, name: str, columns: Columns, spec: schema.Spec) -> None:
     if not columns or len(next(iter(columns.values()))) == 0:
         return
     assert columns.keys() == spec.keys(), (name, sorted(columns))
@@ -51,11 +62,12 @@ def _write_group(file: h5py.File, name: str, columns: Columns, spec: dict[str, A
             chunks = (min(CHUNK_ROWS, len(values)), *values.shape[1:])
             group.create_dataset(column, data=values, chunks=chunks, compression="lzf", fletcher32=True)
         else:
-            group.create_dataset(column, data=values, chunks=values.shape, fletcher32=True)
+            chunks = values.shape
+            group.create_dataset(column, data=values, chunks=chunks, compression="lzf", fletcher32=True)
 
 
 def read_content(path: Path, remedy: str) -> tuple[Content, str]:
-    """A built file whole, with its sha256; UserError (one line, ending with `remedy`) if it is not a good one."""
+    """A built file whole, with the digest of its content; UserError, ending with `remedy`, if it is not good."""
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
@@ -71,12 +83,14 @@ def read_content(path: Path, remedy: str) -> tuple[Content, str]:
         message = f"data file {path} is damaged or was changed (its sha256 is not the recorded one); {remedy}"
         raise UserError(message, exit_code=1)
     try:
-        return from_bytes(raw), digest
+        content = from_bytes(raw)
     except SurpriseError as error:
         message = f"data file {path} is not one that this version reads ({error}); {remedy}"
         raise UserError(message, exit_code=1) from None
+    return content, str(content.attributes["content_sha256"])
 
 
+@final
 class SurpriseError(Exception):
     """The bytes are not a built file of this format; the message is the first difference."""
 
@@ -94,7 +108,7 @@ def from_bytes(raw: bytes) -> Content:
 
 def _read_file(file: h5py.File) -> Content:
     attributes = _read_attributes(file)
-    _expect_children(file, {"canvas", "tasks"}, {"oversize", "curriculum"})
+    _expect_children(file, {"canvas", "tasks"}, {"oversize", "curriculum", "objects"})
     canvas_group = _group(file, "canvas")
     canvas: dict[int, Columns] = {}
     for name in canvas_group:
@@ -108,7 +122,10 @@ def _read_file(file: h5py.File) -> Content:
         _read_columns(_group(file, "tasks"), schema.TASK_COLUMNS, 0),
         _read_optional(file, "oversize", schema.OVERSIZE_COLUMNS),
         _read_optional(file, "curriculum", schema.STAGE_COLUMNS),
+        _read_optional(file, "objects", schema.OBJECT_COLUMNS),
     )
+    if attributes["content_sha256"] != content_digest(content):
+        raise SurpriseError("its content is not what its own digest says")
     check_values(content)
     return content
 
@@ -146,11 +163,11 @@ def _group(parent: h5py.Group, name: str) -> h5py.Group:
     return group
 
 
-def _read_optional(file: h5py.File, name: str, spec: dict[str, Any]) -> Columns:
+def _read_optional(file: h5py.File, name: str, spec: schema.Spec) -> Columns:
     return _read_columns(_group(file, name), spec, 0) if name in file else schema.empty_columns(spec)
 
 
-def _read_columns(group: h5py.Group, spec: dict[str, Any], side: int) -> Columns:
+def _read_columns(group: h5py.Group, spec: schema.Spec, side: int) -> Columns:
     _expect_children(group, set(spec), set())
     columns: Columns = {}
     num_rows: int | None = None
@@ -191,6 +208,7 @@ def check_values(content: Content) -> None:
     _in_range(over, "/oversize", {"target_height": (1, 30), "target_width": (1, 30)})
     _check_grids(over["target"], over["target_height"], over["target_width"], "/oversize/target")
     flags = {"evaluation": (0, 1), "size_varies": (0, 1), "known_side": (1, 30), "canvas": (1, 30), "stage": (1, 30)}
+    _in_range(content.objects, "/objects", {"task": (0, num_tasks - 1), "pair": (0, 1999), "color": (1, 10)})
     _in_range(content.tasks, "/tasks", flags | {"num_demonstrations": (1, 1000), "num_tests": (1, 1000)})
     if not (np.sort(content.tasks["colors"], axis=1) == np.arange(10)).all():
         raise SurpriseError("/tasks/colors are not permutations")

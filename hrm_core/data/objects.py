@@ -46,6 +46,16 @@ class GridObject:
         return self.row, self.column, *self.shape_key
 
 
+def object_rows(grid: Grid) -> list[tuple[int, int, int, int, int, int, int]]:
+    """(neighbors, color, row, column, height, width, area) of every object, in each of the four ways to see them."""
+    return [
+        (neighbors, item.color, item.row, item.column, *item.mask.shape, item.area)
+        for neighbors in (4, 8)
+        for by_color in (True, False)
+        for item in find_objects(grid, neighbors, by_color)
+    ]
+
+
 def find_objects(grid: Grid, neighbors: int = 8, by_color: bool = True) -> list[GridObject]:
     """Objects in the order of colour, then of first cell in reading order; `neighbors` is 4 or 8."""
     if neighbors not in (4, 8):

@@ -6,7 +6,8 @@ entry), so there is no cursor to lose and nothing to exchange: however slots are
 sees the same samples. The permutation is the swap-or-not shuffle of Hoang, Morris and Rogaway (CRYPTO 2012), whose
 rounds are exact for any N, with a multiply-shift hash as its coin.
 
-Only static shapes and integer tensor operations: nothing is read back by the host. Laying the grids: `triton_kernels.lay`.
+Only static shapes and integer tensor operations: nothing is read back by the host. Grids are laid by
+`triton_kernels.lay`.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Admission:
     augmentation: Tensor
 
     def where(self, mask: Tensor, other: Admission) -> Admission:
-        """This admission where `mask` (S) bool holds, `other`'s elsewhere."""
+        """Its own rows where `mask` (S) bool holds, `other`'s elsewhere."""
         return Admission(
             *(
                 torch.where(mask if mine.ndim == 1 else mask[:, None], mine, getattr(other, item.name))
