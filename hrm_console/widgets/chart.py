@@ -1,7 +1,7 @@
 """A live chart: keeps its rows as strips, draws again when told, repaints only the cells that changed.
 
-Chart -> rows (charts/braille.py) -> strips of Textual's line API. A tick of a live curve usually changes the title and a
-few cells at its end; telling Textual just those regions sends some hundred bytes instead of the ten thousand of a whole
+Chart -> rows (charts/braille.py) -> strips of Textual's line API. A tick of a live curve usually changes the title and
+a few cells at its end; telling Textual just those regions sends some hundred bytes instead of the ten thousand of a whole
 chart, which is what counts over SSH. Text is never parsed as markup. Not here: what is plotted, keys, reading of files.
 """
 
