@@ -181,7 +181,8 @@ def _curves(view: RunView) -> str:
     if not charts:
         return "No curves yet."
     width = shutil.get_terminal_size().columns
-    return render_curves(charts, width=width, height=_CHART_ROWS).rstrip("\n")
+    color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    return render_curves(charts, width=width, height=_CHART_ROWS, color=color).rstrip("\n")
 
 
 @click.command()
