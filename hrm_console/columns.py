@@ -1,0 +1,151 @@
+"""The runs table: which columns fit a width, and a run's row in them. Pure functions, also used by `--once`.
+
+`RunLine` and a width in cells -> rich Text of that width. Columns have a rank; the last ranks are left out where the
+terminal is narrow, and what is over goes to the run's name first and the alarms' names then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import final
+
+from rich.text import Text
+
+from hrm_console.listing import RunLine
+from hrm_console.theme import Palette
+from hrm_console.words import (
+    NOTHING,
+    count,
+    duration,
+    finite,
+    middle,
+    number,
+    plain,
+    progress_bar,
+    rate,
+    share,
+    signed_share,
+    state_text,
+)
+
+NAME_MOST, ALARMS_MOST = 36, 48
+
+
+@final
+@dataclass(frozen=True)
+class Column:
+    """A column: its title, its least width, and what stands in it. A low rank stays longest."""
+
+    title: str
+    width: int
+    rank: int
+    cell: Callable[[RunLine, int, Palette], Text]
+    right: bool = True
+
+
+def _state(line: RunLine, width: int, palette: Palette) -> Text:
+    return state_text(line.state, palette)
+
+
+def _name(line: RunLine, width: int, palette: Palette) -> Text:
+    return plain(middle(line.run_id, width), palette.strong if not line.ended else palette.text)
+
+
+def _progress(line: RunLine, width: int, palette: Palette) -> Text:
+    return progress_bar(line.fraction, width, palette)
+
+
+def _steps(line: RunLine, width: int, palette: Palette) -> Text:
+    if line.step is None and line.max_steps is None:
+        return Text(NOTHING, style=palette.faint)
+    return Text.assemble((count(line.step or 0), palette.text), (f"/{count(line.max_steps)}", palette.muted))
+
+
+def _number(get: Callable[[RunLine], float | None], form: Callable[[object], str]) -> Callable[..., Text]:
+    def cell(line: RunLine, width: int, palette: Palette) -> Text:
+        text = form(get(line))
+        return Text(text, style=palette.faint if text == NOTHING else palette.text)
+
+    return cell
+
+
+def _trivial(line: RunLine, width: int, palette: Palette) -> Text:
+    return Text(share(line.trivial), style=palette.muted)
+
+
+def _lift(line: RunLine, width: int, palette: Palette) -> Text:
+    if line.lift is None:
+        return Text(NOTHING, style=palette.faint)
+    return Text(signed_share(line.lift), style=palette.good if line.lift > 0 else palette.warn)
+
+
+def _begun(line: RunLine, width: int, palette: Palette) -> Text:
+    written = str(line.run_json.get("created_utc") or "")
+    return plain(written[5:16].replace("T", " "), palette.muted)
+
+
+def _alarms(line: RunLine, width: int, palette: Palette) -> Text:
+    if not line.alarms:
+        return Text("")
+    style = palette.bad if line.state in ("lost", "failed") else palette.warn
+    if width < 14:
+        return Text(f"▲{len(line.alarms)}", style=style)
+    return plain("▲ " + ", ".join(alarm.name for alarm in line.alarms), style, width)
+
+
+COLUMNS = (
+    Column("state", 10, 0, _state, right=False),
+    Column("run", 16, 0, _name, right=False),
+    Column("", 12, 9, _progress, right=False),
+    Column("step", 11, 1, _steps),
+    Column("loss", 6, 4, _number(lambda line: line.loss, number)),
+    Column("exact%", 6, 2, _number(lambda line: line.exact, share)),
+    Column("triv%", 5, 3, _trivial),
+    Column("lift", 5, 5, _lift),
+    Column("seg/s", 5, 8, _number(lambda line: line.speed, rate)),
+    Column("best%", 6, 10, _number(lambda line: finite((line.best or {}).get("value")), share)),
+    Column("ETA", 6, 6, _number(lambda line: line.eta_s, duration)),
+    Column("begun", 12, 11, _begun, right=False),
+    Column("", 3, 7, _alarms, right=False),
+)
+
+
+def columns_for(width: int) -> list[Column]:
+    """The columns that fit, in the order of the table, with what is over given to the name and the alarms."""
+    chosen: list[Column] = []
+    room = width - 2
+    for column in sorted(COLUMNS, key=lambda column: column.rank):
+        if column.rank == 0 or room >= column.width + 1:
+            chosen.append(column)
+            room -= column.width + 1
+    widened = []
+    for column in (column for column in COLUMNS if column in chosen):
+        if column.cell in (_name, _alarms):
+            most = NAME_MOST if column.cell is _name else ALARMS_MOST
+            more = max(min(room, most - column.width), 0)
+            column, room = replace(column, width=column.width + more), room - more
+        widened.append(column)
+    return widened
+
+
+def header_row(columns: list[Column], palette: Palette) -> Text:
+    """The titles."""
+    row = Text(" ", style=palette.muted, no_wrap=True, end="")
+    for column in columns:
+        title = "alarms" if column.cell is _alarms and column.width >= 6 else column.title
+        row.append(title.rjust(column.width) if column.right else title.ljust(column.width))
+        row.append(" ")
+    return row
+
+
+def run_row(line: RunLine, columns: list[Column], palette: Palette) -> Text:
+    """A run's row."""
+    row = Text(" ", no_wrap=True, end="")
+    for column in columns:
+        cell = column.cell(line, column.width, palette)
+        cell.truncate(column.width, overflow="ellipsis")
+        gap = " " * (column.width - cell.cell_len)
+        row.append_text(Text(gap) + cell if column.right else cell + Text(gap))
+        row.append(" ")
+    return row

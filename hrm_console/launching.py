@@ -1,0 +1,95 @@
+"""Starting, resuming and steering runs. The console never trains: it starts `hrm ... --detach` as a child process.
+
+form -> argv (a list, never a shell line) -> outcome. `run_command` waits for the child and is called in a thread; the
+run it starts is its own session, so it outlives the child, the console and the connection. What a run obeys while it
+goes on are files in its control folder, written by `steer`.
+"""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+from hrm_core.errors import UserError
+from hrm_core.runs.text import clean
+
+HRM = (sys.executable, "-m", "hrm_core.cli.main")
+# Building ARC-AGI-1 for a first run takes under half a minute on two cores; a slow disk gets ten times that.
+PATIENCE_S = 300.0
+
+
+@final
+@dataclass(frozen=True)
+class Outcome:
+    """How a child ended: whether it did what it was asked, and what it said, cleaned."""
+
+    ok: bool
+    text: str
+
+
+Launcher = Callable[[Sequence[str]], Outcome]
+
+
+def split_overrides(line: str) -> tuple[str, ...]:
+    """The words of an overrides line, with quotes as a shell has them. Raises UserError for an open quote."""
+    try:
+        return tuple(shlex.split(line))
+    except ValueError as error:
+        raise UserError(f"overrides: {str(error).lower()}; close the quote") from error
+
+
+def run_argv(experiment: str, overrides: Sequence[str], name: str, runs_dir: Path) -> list[str]:
+    """The command that starts a run and leaves it alone."""
+    return [*HRM, "run", experiment, *overrides, "--name", name, "--detach", "--runs", str(runs_dir)]
+
+
+def resume_argv(run_id: str, runs_dir: Path) -> list[str]:
+    """The command that takes up a run at its last checkpoint and leaves it alone."""
+    return [*HRM, "resume", run_id, "--detach", "--runs", str(runs_dir)]
+
+
+def shell_line(argv: Sequence[str]) -> str:
+    """An argv as a person would type it."""
+    words = list(argv)
+    if tuple(words[: len(HRM)]) == HRM:
+        words[: len(HRM)] = ["hrm"]
+    return shlex.join(words)
+
+
+def run_command(argv: Sequence[str]) -> Outcome:
+    """Run a child to its end and say how it went. Its words go to a file, so that it cannot block on us."""
+    with tempfile.TemporaryFile() as said:
+        try:
+            status = subprocess.run(
+                list(argv),
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                start_new_session=True,
+                timeout=PATIENCE_S,
+                check=False,
+            ).returncode
+        except subprocess.TimeoutExpired:
+            return Outcome(False, f"no answer after {PATIENCE_S:.0f} s; see the runs screen whether it came up")
+        except OSError as error:
+            return Outcome(False, clean(f"cannot start the hrm command: {error.strerror}"))
+        said.seek(0)
+        lines = [clean(line) for line in said.read(200_000).decode("utf-8", "replace").splitlines() if line.strip()]
+    return Outcome(status == 0, "\n".join(lines[-6:]) if lines else f"the command ended with exit code {status}")
+
+
+def steer(folder: Path, request: str) -> Outcome:
+    """Ask a run for something ("stop", "stop-now", "pause", "continue") by a file in its control folder."""
+    from hrm_core.runs.control import request as put
+
+    try:
+        put(folder, request)  # type: ignore[arg-type]
+    except (UserError, OSError) as error:
+        return Outcome(False, clean(str(error)))
+    return Outcome(True, request)

@@ -1,0 +1,81 @@
+"""Every key, from the one table of actions; the keys of the screen below come first.
+
+`help_rows` is pure: the room it was asked from, a palette, a width -> rows of Text.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, final
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+
+from hrm_console.actions import ACTIONS, MOVEMENT, SCREENS, bindings_of
+from hrm_console.screens.frame import folder_words
+from hrm_console.theme import Palette
+from hrm_console.widgets.lines import Rows
+from hrm_console.words import plain, wrap
+
+if TYPE_CHECKING:
+    from hrm_console.app import ConsoleApp
+
+KEY_COLUMN = 16
+
+
+def help_rows(room: str, palette: Palette, width: int) -> list[Text]:
+    """All keys by screen, `room` first, and the movement keys."""
+    rows: list[Text] = []
+    for name in sorted(SCREENS, key=lambda name: (name != room, list(SCREENS).index(name))):
+        rows.append(Text(f" {SCREENS[name]}", style=palette.strong, no_wrap=True, end=""))
+        keys = [(action.shown, action.sentence) for action in ACTIONS if name in action.screens]
+        rows += _key_rows([*keys, *MOVEMENT] if name == "everywhere" else keys, palette, width)
+        rows.append(Text(""))
+    return rows[:-1]
+
+
+def _key_rows(keys: list[tuple[str, str]], palette: Palette, width: int) -> list[Text]:
+    rows = []
+    for key, sentence in keys:
+        prose = wrap(sentence, max(20, width - KEY_COLUMN - 3), palette.text)
+        for number, line in enumerate(prose):
+            shown = key if number == 0 else ""
+            head = Text.assemble(("   " + shown.ljust(KEY_COLUMN - 2), palette.key), no_wrap=True, end="")
+            rows.append(head.append_text(line))
+    return rows
+
+
+@final
+class HelpScreen(ModalScreen[None]):
+    """The help page, over the screen it explains."""
+
+    ROOM = "help"
+    BINDINGS: ClassVar[list[BindingType]] = bindings_of(ROOM)
+    app: ConsoleApp
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="dialog"):
+            yield Rows(id="help")
+
+    def on_mount(self) -> None:
+        self.query_one("#dialog").border_title = "keys"
+        self.query_one("#dialog").border_subtitle = "esc closes"
+        self.query_one("#help").focus()
+        self.call_after_refresh(self.show)
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self.show)
+
+    def show(self) -> None:
+        """Write the page for the present width."""
+        pane = self.query_one("#help", Rows)
+        below = self.app.screen_stack[-2] if len(self.app.screen_stack) > 1 else self
+        palette = self.app.palette
+        rows = help_rows(getattr(below, "ROOM", ""), palette, pane.size.width)
+        rows += [Text(""), plain(f" Runs folder: {folder_words(self.app.runs_dir)}", palette.muted)]
+        pane.show(rows)
+
+    def action_back(self) -> None:
+        self.dismiss()
