@@ -6,7 +6,6 @@ files, names and exceptions passes `hrm_core.runs.text.clean` before it reaches 
 
 from __future__ import annotations
 
-import errno
 import json
 import shutil
 import sys
@@ -22,18 +21,7 @@ from hrm_core.errors import UserError
 
 INTERRUPTED = 130
 _PLAIN_EVERY_S = 5.0
-
-_REMEDIES = {
-    errno.ENOSPC: "no space left on the device; free some, or choose another folder with --runs or --out",
-    errno.EDQUOT: "the quota is used up; free some space, or choose another folder with --runs or --out",
-    errno.EROFS: "the file system is read-only; choose another folder with --runs or --out",
-    errno.EACCES: "permission denied; choose a folder that you can use, or change its permissions",
-    errno.EPERM: "permission denied; choose a folder that you can use, or change its permissions",
-    errno.ENOENT: "there is no such file or folder; check the path",
-    errno.ENOTDIR: "a part of this path is a file, not a folder; check the path",
-    errno.EISDIR: "this is a folder, not a file; check the path",
-    errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
-}
+_OURS = ("hrm_core", "hrm_console", "triton_kernels")
 
 runs_option = click.option(
     "--runs",
@@ -140,9 +128,12 @@ def error_text(error: Exception) -> str | None:
         return error.message
     if isinstance(error, click.ClickException):
         return _usage_text(error)
+    if isinstance(error, ModuleNotFoundError) and error.name and error.name.partition(".")[0] not in _OURS:
+        return f"the package {error.name} is not installed; run `make install`, or `pip install -e .` in the checkout"
     if isinstance(error, OSError):
-        remedy = _REMEDIES.get(error.errno or 0, error.strerror or str(error))
-        return f"{error.filename}: {remedy}" if error.filename is not None else remedy
+        from hrm_core.runs.atomic import explain_os_error
+
+        return explain_os_error(error).message
     return None
 
 
