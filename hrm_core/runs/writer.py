@@ -283,7 +283,8 @@ def _cut_file(file: _Appended, step: int, key: tuple[str, ...]) -> tuple[_Append
     if lost:
         # First a copy of what goes, then the cut: a kill between the two loses nothing.
         write_bytes(_numbered(path.parent, f"{path.stem}.lost", path.suffix), b"\n".join(lost) + b"\n")
-        file.close()
         write_bytes(path, b"".join(line + b"\n" for line in kept.values()))
-        file = _Appended(path)
-    return file, len(lost)
+        shorter = _Appended(path)
+        file.close()
+        return shorter, len(lost)
+    return file, 0

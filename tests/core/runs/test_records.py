@@ -23,10 +23,21 @@ from hrm_core.runs.records import (
     without_clocks,
 )
 
-ROW: dict[str, Any] = {"step": 10, "loss": 0.5, "name": "é\u2028\ud800", "alarms": [{"name": "x"}], "lr": None, "ok": True}
+ROW: dict[str, Any] = {
+    "step": 10,
+    "loss": 0.5,
+    "name": "é\u2028\ud800",
+    "alarms": [{"name": "x"}],
+    "lr": None,
+    "ok": True,
+}
 
 values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
 )
