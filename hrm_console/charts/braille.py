@@ -134,12 +134,10 @@ def y_axis(chart: Chart, limits: Limits, height: int) -> list[tuple[float, str]]
     """Ticks of the y axis for a plot of so many rows: (value, label)."""
     count, unit = max(2, min(height // 2, 3 + height // 10)), plain(chart.unit)
     if chart.view.log_y:
-        ticks = log_ticks(limits.y_low, limits.y_high, count)
+        ticks = log_ticks(limits.y_low, limits.y_high, max(2, height // 2))
         return list(zip(ticks, log_labels(ticks, unit), strict=True))
     scale = 100 if unit == "%" else 1
     ticks = linear_ticks(limits.y_low * scale, limits.y_high * scale, count)
-    if len(ticks) < 2:
-        ticks = linear_ticks(limits.y_low * scale, limits.y_high * scale, 2 * count)
     ticks = [tick / scale for tick in ticks]
     return list(zip(ticks, labels(ticks, unit), strict=True))
 
@@ -184,7 +182,7 @@ def x_axis(chart: Chart, limits: Limits, width: int) -> list[tuple[float, str]]:
     kind = chart.view.x_kind
     ticks: list[float] = []
     texts: list[str] = []
-    for count in range(max(2, width // 9), 0, -1):
+    for count in range(max(3, width // 8), 0, -1):
         if kind == "time":
             ticks = time_ticks(limits.x_low, limits.x_high, count)
             texts = [format_duration(tick) for tick in ticks]
@@ -234,8 +232,10 @@ def _paint_heads(canvas: Canvas, heads: Sequence[tuple[int, Mark, int]]) -> None
     for cell_x, mark, owner in heads:
         canvas.text(cell_x, 0, plain(mark.glyph)[:1] or canvas.glyphs.mark, owner)
         label = plain(mark.label)
-        if label and canvas.is_empty(cell_x + 1, 0, len(label) + 1):
-            canvas.text(cell_x + 1, 0, label, owner)
+        places = (cell_x + 1, cell_x - len(label))
+        place = next((place for place in places if canvas.is_empty(place, 0, len(label))), None)
+        if place is not None:
+            canvas.text(place, 0, label, owner)
 
 
 def _row_of(limits: Limits, pixel_height: int, log_y: bool) -> Callable[[float], float]:

@@ -144,16 +144,16 @@ def find_limits(chart: Chart) -> Limits | None:
 
 def entries(chart: Chart) -> list[Entry]:
     """Labels and values for the title line: the last values, or those at the cursor."""
-    view, found = chart.view, []
+    view, unit, found = chart.view, plain(chart.unit), []
     for index, line in enumerate(chart.lines):
         series = line.series.smoothed(view.weight)
         point = series.last if view.cursor is None else series.value_at(view.cursor, view.x_kind)
-        text = "-" if point is None else format_number(point[1], chart.unit)
+        text = "-" if point is None else format_number(point[1], unit)
         value = f"~{text}" if view.weight and point else text
         found.append(Entry(line.style, plain(line.label), value, line_color(chart, index)))
     for guide in chart.guides:
         color = QUIET if guide.color is None else guide.color
-        found.append(Entry("guide", plain(guide.label), format_number(guide.y, chart.unit), color))
+        found.append(Entry("guide", plain(guide.label), format_number(guide.y, unit), color))
     return found
 
 

@@ -169,7 +169,7 @@ class Series:
         return next((i for i in range(index, len(self.ys)) if not isnan(self.ys[i])), None)
 
     def columns(self, x_low: float, x_high: float, count: int, kind: str = STEP) -> list[Column]:
-        """The window as `count` >= 2 columns of pixels, column 0 at x_low and the last at x_high > x_low.
+        """The window as `count` >= 1 columns of pixels, column 0 at x_low and the last at x_high > x_low.
 
         A neighbour outside the window comes as a column below 0 or above count - 1. Asked again for the same window
         after points were appended, only the last column is made anew.
@@ -179,7 +179,8 @@ class Series:
         kept = self._windows.pop(key, [])
         if kept:
             start = kept.pop().start
-        kept += decimate(self.axis(kind), self.ys, self._extremes, start, stop, x_low, (count - 1) / (x_high - x_low))
+        scale = max(1, count - 1) / (x_high - x_low)
+        kept += decimate(self.axis(kind), self.ys, self._extremes, start, stop, x_low, scale)
         self._windows[key] = kept
         while len(self._windows) > KEPT_WINDOWS:
             del self._windows[next(iter(self._windows))]

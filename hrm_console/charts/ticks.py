@@ -45,11 +45,14 @@ def _multiples(low: float, high: float, step: float) -> list[float]:
 
 
 def linear_ticks(low: float, high: float, count: int, whole: bool = False) -> list[float]:
-    """At most about `count` nice values in [low, high]; whole=True allows no step below 1."""
+    """About `count` nice values in [low, high], two at least; whole=True: no step below 1, so perhaps fewer."""
     if not high > low:
         return [low]
     step = nice_step(high - low, count)
-    return _multiples(low, high, max(1.0, step) if whole else step)
+    found = _multiples(low, high, max(1.0, step) if whole else step)
+    if len(found) >= 2 or (whole and step <= 1) or count > MAX_TICKS:
+        return found
+    return linear_ticks(low, high, 2 * count, whole)
 
 
 def time_ticks(low_s: float, high_s: float, count: int) -> list[float]:
@@ -93,7 +96,7 @@ def format_number(value: float, unit: str = "") -> str:
     """A value for a title line: about four digits, k/M/G/T from 10,000, 3.1e-4 below 0.001; "%": a share as percent."""
     if not math.isfinite(value):
         return "-"
-    if unit == "%":
+    if unit == "%" and math.isfinite(value * 100):
         share = value * 100
         return f"{_plain(share, 2 if abs(share) < 1 else 1)}%" if abs(share) < 1e4 else f"{_scientific(share, 1)}%"
     return f"{_magnitude(value)}{unit}"

@@ -69,7 +69,7 @@ def padded_flat(value: float, room: float = 0.1) -> tuple[float, float]:
 
 def rounded_log_limits(low: float, high: float) -> tuple[float, float]:
     """The same for a log axis, 0 < low <= high: outward to tenths of the span in decades; flat: a factor of 2."""
-    low, high = max(low, 1 / LARGEST), max(min(high, LARGEST), 1 / LARGEST)
+    low, high = (max(1 / LARGEST, min(LARGEST, value)) for value in (low, high))
     if math.log10(high) - math.log10(low) < 1e-9:
         return low / 2, low * 2
     exponents = rounded_limits(math.log10(low), math.log10(high))
