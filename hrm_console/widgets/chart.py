@@ -1,8 +1,9 @@
 """A live chart: keeps its rows as strips, draws again when told, repaints only the cells that changed.
 
 Chart -> rows (charts/braille.py) -> strips of Textual's line API. A tick of a live curve usually changes the title and
-a few cells at its end; telling Textual just those regions sends some hundred bytes instead of the ten thousand of a whole
-chart, which is what counts over SSH. Text is never parsed as markup. Not here: what is plotted, keys, reading of files.
+a few cells at its end; telling Textual just those regions sends some hundred bytes instead of the ten thousand of a
+whole chart, which is what counts over SSH. Text is never parsed as markup. Not here: what is plotted, keys, reading of
+files.
 """
 
 from __future__ import annotations
@@ -70,14 +71,16 @@ class ChartWidget(Widget, can_focus=True):
             self._strips = [to_strip(row) for row in rows]
             self.refresh()
             return len(rows)
-        changed = [y for y, row in enumerate(rows) if row != before[y]]
-        for y in changed:
+        different = [y for y, row in enumerate(rows) if row != before[y]]
+        for y in different:
             self._strips[y] = to_strip(rows[y])
-        if 2 * len(changed) > len(rows):  # limits have moved: looking for equal cells would find few
+        if 2 * len(different) > len(rows):  # limits have moved: looking for equal cells would find few
             self.refresh()
-        elif changed:
-            self.refresh(*(_region(y, before[y], rows[y]) for y in changed))
-        return len(changed)
+            return len(different)
+        regions = [region for y in different if (region := _changed_region(y, before[y], rows[y]))]
+        if regions:
+            self.refresh(*regions)
+        return len(regions)
 
     def render_line(self, y: int) -> Strip:
         """The row as it was drawn last, on the widget's own background."""
@@ -92,16 +95,20 @@ def to_strip(row: Row) -> Strip:
 
 
 def changed_cells(before: Row, after: Row) -> tuple[int, int]:
-    """First changed cell and the one behind the last; both rows equally wide. (0, 0): they look alike."""
-    old = [(char, style) for text, style in before for char in text]
-    new = [(char, style) for text, style in after for char in text]
+    """First changed cell and the one behind the last; both rows equally wide. (0, 0): they look alike.
+
+    A blank looks the same in every style, as no style of a row has a background.
+    """
+    old = [(char, char != " " and style) for text, style in before for char in text]
+    new = [(char, char != " " and style) for text, style in after for char in text]
     different = [x for x, (a, b) in enumerate(zip(old, new, strict=True)) if a != b]
     return (different[0], different[-1] + 1) if different else (0, 0)
 
 
-def _region(y: int, before: Row, after: Row) -> Region:
+def _changed_region(y: int, before: Row, after: Row) -> Region:
+    """The changed cells of row y; an empty region is false."""
     start, stop = changed_cells(before, after)
-    return Region(start, y, max(1, stop - start), 1)
+    return Region(start, y, stop - start, 1)
 
 
 @lru_cache(256)
