@@ -1,4 +1,4 @@
-"""Files and folders written atomically against failures of the disk at every call, and against what was there before."""
+"""Files and folders written atomically against a disk that fails at any call, and against what was there before."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_leftovers_go_and_everything_else_stays(tmp_path: Path) -> None:
 
 def test_too_little_space_is_said_before_anything_is_written(tmp_path: Path) -> None:
     atomic.check_free_space(tmp_path / "not" / "yet", 1)
-    with pytest.raises(UserError, match="no space left .* MiB are needed") as caught:
+    with pytest.raises(UserError, match=r"no space left .* MiB are needed") as caught:
         atomic.check_free_space(tmp_path, 2**60)
     assert caught.value.exit_code == 1
 

@@ -105,7 +105,7 @@ def test_numbers_of_other_libraries_are_written_as_numbers() -> None:
 
 
 def test_what_has_no_place_in_a_row_is_named() -> None:
-    with pytest.raises(TypeError, match="row.halting.x is a object"):
+    with pytest.raises(TypeError, match=r"row\.halting\.x is a object"):
         encode_row({"halting": {"x": object()}})
 
 

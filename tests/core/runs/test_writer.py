@@ -272,6 +272,7 @@ def test_there_is_one_writer(tmp_path: Path) -> None:
             "try: RunWriter.open(Path(sys.argv[1]))\n"
             "except UserError as error: print(error.exit_code, error.message)\n"
         )
-        said = subprocess.run([sys.executable, "-c", code, str(tmp_path / "a")], capture_output=True, text=True).stdout
+        argv = [sys.executable, "-c", code, str(tmp_path / "a")]
+        said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
         assert said.startswith(f"1 run a is in use by process {os.getpid()}")
     RunWriter.open(tmp_path / "a").close()
