@@ -34,11 +34,11 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) || { echo 'error: python3 cannot make a virtual environment; install python3-venv' >&2; exit 1; }
 
 $(RUN_STAMP): pyproject.toml | $(BIN)/python
-	$(call step,install,$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .)
+	$(call step,install (a minute or two),$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .)
 	@touch $@
 
 $(TEST_STAMP): pyproject.toml | $(BIN)/python
-	$(call step,install,$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]')
+	$(call step,install (a minute or two),$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]')
 	@touch $@ $(RUN_STAMP)
 
 install: $(RUN_STAMP)

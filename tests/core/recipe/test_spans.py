@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hrm_core.recipe.spans import Hours, parse_time, resolve_span, resolve_steps
@@ -52,6 +52,7 @@ def test_time_becomes_steps_by_the_measured_speed() -> None:
     assert Hours(0.5).seconds == 1_800
 
 
+@settings(deadline=None)
 @given(st.floats(1e-9, 1.0), st.integers(1, 10**7))
 def test_a_share_is_within_the_run_and_off_by_half_a_step_at_most(share: float, max_steps: int) -> None:
     steps = resolve_span(share, max_steps)

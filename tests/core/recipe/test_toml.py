@@ -6,7 +6,7 @@ import tomllib
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hrm_core.errors import UserError
@@ -54,6 +54,7 @@ TREES = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(TREES)
 def test_any_recipe_survives(tree: dict[str, Any]) -> None:
     recipe = Recipe.model_validate(tree)
@@ -106,6 +107,7 @@ def test_what_is_wrong_is_named(text: str, reason: str) -> None:
     assert reason in caught.value.message
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_no_text_makes_it_fail_otherwise(text: str) -> None:
     try:
