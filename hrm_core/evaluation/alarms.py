@@ -45,7 +45,7 @@ def find_alarms(row: Row, previous: Sequence[Row], recipe: Recipe, max_steps: in
     if warming_up(row, recipe, max_steps):
         done = percent(row["step"] / max(max_steps, 1))
         for alarm in alarms:
-            alarm["sentence"] += f" (warming up: {done} of the run done)"
+            alarm["sentence"] = alarm["sentence"].removesuffix(".") + f" (warming up: {done} of the run done)."
     return alarms
 
 
@@ -67,10 +67,10 @@ def _constant_output(row: Row, recipe: Recipe) -> Alarm | None:
             f"against {percent(trivial['pad'])} for PAD everywhere and {percent(trivial['copy'])} for the input copied"
         )
     sentence = (
-        f"one and the same grid for {percent(share)} of {pairs} inputs; padded accuracy {percent(padded)} {meaning}"
+        f"One and the same grid for {percent(share)} of {pairs} inputs; padded accuracy {percent(padded)} {meaning}."
     )
     numbers = {"share": share, "pairs": pairs, "padded_accuracy": padded, "trivial": dict(trivial)}
-    return _alarm("constant_output", sentence, _remedy(recipe, "the output does not depend on the puzzle"), numbers)
+    return _alarm("constant_output", sentence, _remedy(recipe, "The output does not depend on the puzzle"), numbers)
 
 
 def _blind(what: str, row: Row, recipe: Recipe) -> Alarm | None:
@@ -78,15 +78,14 @@ def _blind(what: str, row: Row, recipe: Recipe) -> Alarm | None:
     threshold = recipe.alarms.input_sensitivity if what == "input" else recipe.alarms.identity_sensitivity
     if sensitivity is None or sensitivity >= threshold:
         return None
-    swapped = "input" if what == "input" else "task identity"
     sentence = (
-        f"another task's {swapped} changes only {percent(sensitivity)} of the predicted grids "
-        f"(alarm below {percent(threshold)}); the own one is worth {100 * gain:.1f} points of cell accuracy"
+        f"Another task's {what} changes only {percent(sensitivity)} of the predicted grids "
+        f"(alarm below {percent(threshold)}); the own one is worth {100 * gain:.1f} points of cell accuracy."
     )
     if what == "input":
-        advice = _remedy(recipe, "the model does not read the puzzle")
+        advice = _remedy(recipe, "The model does not read the puzzle")
     else:
-        advice = "the model does not use what it is told about the task: try identity.place=both or a higher rows.lr"
+        advice = "The model does not use what it is told about the task: try identity.place=both or a higher rows.lr."
     numbers = {"sensitivity": sensitivity, "gain": gain, "threshold": threshold}
     return _alarm(f"{what}_blind", sentence, advice, numbers)
 
@@ -100,20 +99,20 @@ def _below_trivial(row: Row, previous: Sequence[Row], recipe: Recipe, max_steps:
     value, trivial = row["metrics"]["color_accuracy"], row["trivial"]["color_accuracy"]
     best = max(TRIVIAL, key=lambda name: trivial[name])
     sentence = (
-        f"colour accuracy {percent(value)} is {-100 * lifts[-1]:.1f} points below {TRIVIAL_NAMES[best]} "
-        f"({percent(trivial[best])}), at two validations running"
+        f"Colour accuracy {percent(value)} is {-100 * lifts[-1]:.1f} points below {TRIVIAL_NAMES[best]} "
+        f"({percent(trivial[best])}), at two validations running."
     )
-    advice = _remedy(recipe, "a predictor without a model does better")
+    advice = _remedy(recipe, "A predictor without a model does better")
     return _alarm("below_trivial", sentence, advice, {"value": value, "lifts": lifts, "trivial": dict(trivial)})
 
 
 def _diverging(row: Row, previous: Sequence[Row], recipe: Recipe, max_steps: int) -> Alarm | None:
     loss = row["loss"]
-    advice = "lower optimizer.lr or optimizer.clip, or lengthen schedule.warmup; then resume from an earlier checkpoint"
+    advice = "Try a lower optimizer.lr or optimizer.clip, or a longer schedule.warmup, in another run."
     if loss is None or not math.isfinite(loss):
         if row["pairs"] <= row["oversize"]:
             return None
-        return _alarm("diverging", "the validation loss is not a finite number", advice, {"loss": None})
+        return _alarm("diverging", "The validation loss is not a finite number.", advice, {"loss": None})
     earlier = [
         (other["loss"], other["step"])
         for other in previous
@@ -125,7 +124,7 @@ def _diverging(row: Row, previous: Sequence[Row], recipe: Recipe, max_steps: int
     if loss <= recipe.alarms.divergence_factor * lowest:
         return None
     sentence = (
-        f"validation loss {loss:.3g} is {loss / max(lowest, 1e-9):.1f} times its lowest, {lowest:.3g} at step {step}"
+        f"Validation loss {loss:.3g} is {loss / max(lowest, 1e-9):.1f} times its lowest, {lowest:.3g} at step {step}."
     )
     return _alarm("diverging", sentence, advice, {"loss": loss, "lowest": lowest, "lowest_step": step})
 
@@ -143,7 +142,7 @@ def _remedy(recipe: Recipe, finding: str) -> str:
         causes.append("evaluation.score=exact (padded accuracy mostly counts PAD)")
     if not causes:
         causes.append("a lower optimizer.lr or a longer schedule.warmup if it does not pass by itself")
-    return f"{finding}: try " + ", ".join(causes)
+    return f"{finding}: try " + ", ".join(causes) + "."
 
 
 def _alarm(name: str, sentence: str, advice: str, numbers: dict[str, Any]) -> Alarm:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Literal, final
 
 import numpy as np
@@ -35,6 +34,7 @@ from hrm_core.evaluation.sensitivity import commonest_share, measure_swap
 from hrm_core.evaluation.trivial import TRIVIAL, lift, most_frequent_token
 from hrm_core.evaluation.voting import NEVER, pass_scores
 from hrm_core.recipe.schema import Recipe
+from hrm_core.runs.records import utc_now
 
 FAST_SHARE = 0.25
 FEWEST_FAST = 16
@@ -56,7 +56,7 @@ class Evaluation:
     predictions: list[dict[str, Any]]
 
 
-def _no_progress(done: int, total: int) -> None:
+def _unwatched(rows: int) -> None:
     """Nobody watches."""
 
 
@@ -72,32 +72,31 @@ def evaluate(
     max_steps: int | None = None,
     previous: Sequence[Mapping[str, Any]] = (),
     device: torch.device | str = "cpu",
-    on_progress: Callable[[int, int], None] = _no_progress,
+    on_rows: Callable[[int], None] = _unwatched,
 ) -> Evaluation:
     """Evaluate a predictor on "val" or "eval".
 
     `max_steps`: length of the run, for the alarms' warm-up (default: the recipe's, if it is given in steps; without
-    any, nothing is warming up); `previous`: the run's earlier evaluation rows; `on_progress(predictions done, of)`.
-    UserError if the split has no pairs.
+    any, nothing is warming up); `previous`: the run's earlier evaluation rows; `on_rows` is told how many of
+    `num_predictions` each piece has done. UserError if the split has no pairs.
     """
     started = time.perf_counter()
     lanes, in_split = chosen_pairs(dataset, recipe, split, kind)
     measures = _measures(dataset, recipe, lanes, kind)
-    progress = _Progress(_predictions(lanes, measures), on_progress)
-    runner = Runner(predictor, torch.device(device), recipe.evaluation.batch, progress.add)
+    runner = Runner(predictor, torch.device(device), recipe.evaluation.batch, on_rows)
     oversize = dataset.oversize[split]
     outcomes = [evaluate_lane(runner, pairs, oversize, measures) for pairs in lanes.values()]
-    row = _row(outcomes, dataset, recipe, kind)
+    measured = _row(outcomes, dataset, recipe, kind)
     row = {
         "step": step,
-        "time_utc": datetime.now(UTC).isoformat(timespec="seconds"),
-        "elapsed_s": round(time.perf_counter() - started, 3),
+        "time_utc": utc_now(),
+        "elapsed_s": 0.0,
         "kind": kind,
         "split": split,
         "weights": weights_name,
-        **row,
-        "notes": notes(recipe, split, row["pairs"], in_split, row["oversize"]),
-        "score": row["metrics"][recipe.evaluation.score],
+        **measured,
+        "notes": notes(recipe, split, measured["pairs"], in_split, measured["oversize"]),
+        "score": measured["metrics"][recipe.evaluation.score],
         "best": False,
     }
     steps = recipe.training.max_steps if max_steps is None else max_steps
@@ -106,7 +105,13 @@ def evaluate(
     if kind == "full":
         for outcome in outcomes:
             records += prediction_records(outcome, dataset.tasks, split)
+    row["elapsed_s"] = round(time.perf_counter() - started, 3)
     return Evaluation(row, records)
+
+
+def validation_split(recipe: Recipe) -> Split:
+    """The split that a run validates on: eval if asked for, or if val is trained on."""
+    return "eval" if recipe.data.train_on_val_tests else recipe.data.validate_on
 
 
 def chosen_pairs(dataset: Dataset, recipe: Recipe, split: Split, kind: Kind) -> tuple[dict[int, LanePairs], int]:
@@ -120,11 +125,19 @@ def chosen_pairs(dataset: Dataset, recipe: Recipe, split: Split, kind: Kind) -> 
         other = "eval" if split == "val" else "val"
         raise UserError(f"split {split}: there are no test pairs to evaluate{held_in}; use split {other}", exit_code=1)
     count = in_split
-    if split == recipe.data.validate_on and recipe.data.validate_limit is not None:
+    if split == validation_split(recipe) and recipe.data.validate_limit is not None:
         count = min(count, recipe.data.validate_limit)
     if kind == "fast":
         count = min(count, max(FEWEST_FAST, round(FAST_SHARE * count)))
     return (lanes if count == in_split else fixed_subset(lanes, count, SUBSET_SEED)), in_split
+
+
+def num_predictions(dataset: Dataset, recipe: Recipe, split: Split, kind: Kind) -> int:
+    """How many predictions `evaluate` will make, up to pairs that have no partner to be swapped with."""
+    lanes, _ = chosen_pairs(dataset, recipe, split, kind)
+    measures = _measures(dataset, recipe, lanes, kind)
+    each = measures.num_views + measures.swap_input + measures.swap_identity
+    return each * sum(pairs.num_pairs for pairs in lanes.values())
 
 
 def notes(recipe: Recipe, split: Split, pairs: int, in_split: int, oversize: int) -> list[str]:
@@ -132,25 +145,13 @@ def notes(recipe: Recipe, split: Split, pairs: int, in_split: int, oversize: int
     said = ["transductive: the demonstration pairs of these tasks are trained on, as HRM does; their tests are not"]
     if recipe.data.train_on_val_tests:
         said.append("no held-out set: the test pairs of the training tasks are trained on too")
-    if split == "eval" and recipe.data.validate_on == "eval":
+    if split == "eval" and validation_split(recipe) == "eval":
         said.append("selected on eval: the best is chosen on the pairs it is scored on")
     if pairs < in_split:
         said.append(f"{pairs} fixed tests of {in_split} in {split}")
     if oversize:
         said.append(f"{oversize} of {pairs} targets do not fit their canvas and count as wrong")
     return said
-
-
-@final
-class _Progress:
-    """Counts predictions."""
-
-    def __init__(self, total: int, on_progress: Callable[[int, int], None]) -> None:
-        self.done, self.total, self.on_progress = 0, total, on_progress
-
-    def add(self, rows: int) -> None:
-        self.done += rows
-        self.on_progress(self.done, self.total)
 
 
 def _measures(dataset: Dataset, recipe: Recipe, lanes: Mapping[int, LanePairs], kind: Kind) -> Measures:
@@ -166,11 +167,6 @@ def _measures(dataset: Dataset, recipe: Recipe, lanes: Mapping[int, LanePairs], 
         seed=recipe.training.seed,
         frequent_token=most_frequent_token(dataset.train.values(), recipe.loss.include_pad),
     )
-
-
-def _predictions(lanes: Mapping[int, LanePairs], measures: Measures) -> int:
-    each = measures.num_views + measures.swap_input + measures.swap_identity
-    return each * sum(pairs.num_pairs for pairs in lanes.values())
 
 
 def _row(outcomes: Sequence[LaneOutcome], dataset: Dataset, recipe: Recipe, kind: Kind) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def wilson_interval(successes: float, trials: int, z: float = NORMAL_95) -> tupl
     scale = 1.0 + z * z / trials
     centre = (share + z * z / (2 * trials)) / scale
     half = z / scale * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    return min(share, max(0.0, centre - half)), max(share, min(1.0, centre + half))
 
 
 def by_family(exact: Floats, masks: NDArray[np.int64], names: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -15,7 +15,7 @@ from hrm_core.data.dataset import Dataset
 from hrm_core.data.families import family_names
 from hrm_core.data.grids import Grid
 from hrm_core.data.lanes import LanePairs, TaskTable
-from hrm_core.data.objects import find_objects
+from hrm_core.data.objects import MULTICOLOR
 from hrm_core.evaluation.lane import LaneOutcome
 from hrm_core.evaluation.predict import read_grids
 from hrm_core.evaluation.targets import input_grids, target_grids
@@ -24,7 +24,10 @@ from hrm_core.evaluation.voting import NEVER
 KEPT_ANSWERS = 4
 DIGITS = np.array(list("0123456789"))
 
+OBJECT_NUMBERS = ("color", "row", "column", "height", "width", "area")
+
 Record = dict[str, Any]
+Objects = dict[tuple[int, int, int], list[list[int]]]
 
 
 def grid_rows(grid: Grid) -> list[str]:
@@ -70,10 +73,18 @@ def prediction_records(outcome: LaneOutcome, tasks: TaskTable, split: str) -> li
 
 
 def task_records(dataset: Dataset, split: str) -> list[Record]:
-    """One record for each task that has pairs in the split, in the order of the task table."""
-    tasks = dataset.tasks
-    tests = _by_task(dataset.split(split), dataset, with_target=False)
-    demonstrations = _by_task(dataset.train, dataset, with_target=True)
+    """One record for each task that has pairs in the split, in the order of the task table.
+
+    Of each grid its objects (8 neighbours, of one colour), as [colour, row, column, height, width, area].
+    """
+    tasks, objects = dataset.tasks, _objects(dataset)
+    tests: dict[int, list[Record]] = {}
+    for pairs in dataset.split(split).values():
+        _add_pairs(tests, {"input": input_grids(pairs)}, pairs, objects)
+    demonstrations: dict[int, list[Record]] = {}
+    for pairs in dataset.train.values():
+        grids = {"input": input_grids(pairs), "target": target_grids(pairs, None)}
+        _add_pairs(demonstrations, grids, pairs, objects)
     records = []
     for task in sorted(tests):
         known = [pair for pair in demonstrations.get(task, []) if pair["pair"] < int(tasks.num_demonstrations[task])]
@@ -86,32 +97,37 @@ def task_records(dataset: Dataset, split: str) -> list[Record]:
                 "families": family_names(int(tasks.families[task])),
                 "colors": tasks.colors[task].tolist(),
                 "descriptors": {name: int(values[task]) for name, values in tasks.descriptors.items()},
-                "demonstrations": known,
-                "tests": tests[task],
+                "demonstrations": sorted(known, key=_pair_number),
+                "tests": sorted(tests[task], key=_pair_number),
             }
         )
     return records
 
 
-def _by_task(lanes: dict[int, LanePairs], dataset: Dataset, with_target: bool) -> dict[int, list[Record]]:
-    """Task -> its pairs in the order of their numbers; objects (8 neighbours, of one colour) of every grid shown."""
-    found: dict[int, list[Record]] = {}
-    for pairs in lanes.values():
-        grids = {"input": input_grids(pairs)}
-        if with_target:
-            grids["target"] = target_grids(pairs, dataset.oversize["val"])
-        for row, (task, pair) in enumerate(zip(pairs.task.tolist(), pairs.pair.tolist(), strict=True)):
-            record: Record = {"pair": pair}
-            for name, several in grids.items():
-                record[name] = grid_rows(several[row])
-                record[f"{name}_objects"] = objects(several[row])
-            found.setdefault(task, []).append(record)
-    return {task: sorted(records, key=lambda record: int(record["pair"])) for task, records in found.items()}
+def _pair_number(record: Record) -> int:
+    return int(record["pair"])
 
 
-def objects(grid: Grid) -> list[list[int]]:
-    """[colour, row, column, height, width, area] of each object, 8 neighbours, of one colour each."""
-    return [[item.color, item.row, item.column, *item.mask.shape, item.area] for item in find_objects(np.asarray(grid))]
+def _add_pairs(
+    found: dict[int, list[Record]], grids: dict[str, tuple[Grid, ...]], pairs: LanePairs, objects: Objects
+) -> None:
+    for row, (task, pair) in enumerate(zip(pairs.task.tolist(), pairs.pair.tolist(), strict=True)):
+        record: Record = {"pair": pair}
+        for which, (name, several) in enumerate(grids.items()):
+            record[name] = grid_rows(several[row])
+            record[f"{name}_objects"] = objects.get((task, pair, which), [])
+        found.setdefault(task, []).append(record)
+
+
+def _objects(dataset: Dataset) -> Objects:
+    columns = dataset.objects
+    chosen = np.flatnonzero((columns["neighbors"] == 8) & (columns["color"] != MULTICOLOR))
+    places = np.stack([columns[name][chosen] for name in ("task", "pair", "grid")], axis=1).tolist()
+    values = np.stack([columns[name][chosen] for name in OBJECT_NUMBERS], axis=1).tolist()
+    found: Objects = {}
+    for (task, pair, which), numbers in zip(places, values, strict=True):
+        found.setdefault((task, pair, which), []).append(numbers)
+    return found
 
 
 def _number(value: float | np.floating[Any]) -> float | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from hrm_core.data.grids import NUM_COLORS, Grid
 from hrm_core.data.lanes import LanePairs, OversizePairs
@@ -30,11 +31,13 @@ def input_grids(pairs: LanePairs) -> tuple[Grid, ...]:
     return _crop(fields, pairs.input_height.tolist(), pairs.input_width.tolist())
 
 
-def target_grids(pairs: LanePairs, oversize: OversizePairs) -> tuple[Grid, ...]:
+def target_grids(pairs: LanePairs, oversize: OversizePairs | None) -> tuple[Grid, ...]:
     """The N whole targets; those that do not fit the canvas are taken from `oversize`, which must hold them."""
     grids = list(_crop(pairs.target.cpu().numpy(), pairs.target_height.tolist(), pairs.target_width.tolist()))
-    heights, widths = oversize.target_height.tolist(), oversize.target_width.tolist()
-    whole = dict(zip(oversize.key.tolist(), _crop(oversize.target.cpu().numpy(), heights, widths), strict=True))
+    whole: dict[int, Grid] = {}
+    if oversize is not None:
+        heights, widths = oversize.target_height.tolist(), oversize.target_width.tolist()
+        whole = dict(zip(oversize.key.tolist(), _crop(oversize.target.cpu().numpy(), heights, widths), strict=True))
     for number, (fits, key) in enumerate(zip(pairs.fits.tolist(), pairs.key.tolist(), strict=True)):
         if not fits:
             grids[number] = whole[key]
@@ -55,7 +58,5 @@ def make_targets(pairs: LanePairs, oversize: OversizePairs) -> Targets:
     )
 
 
-def _crop(
-    fields: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], heights: list[int], widths: list[int]
-) -> tuple[Grid, ...]:
+def _crop(fields: NDArray[np.uint8], heights: list[int], widths: list[int]) -> tuple[Grid, ...]:
     return tuple(field[:height, :width] for field, height, width in zip(fields, heights, widths, strict=True))

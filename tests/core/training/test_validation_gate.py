@@ -84,7 +84,7 @@ def test_300_steady_climbs_never_stop() -> None:
 
 
 def test_counting_alone_would_miss_plateaus() -> None:
-    """Why there is a trend: four validations in a row without a new best are missing from most plateaus of pure noise."""
+    """Why there is a trend: most plateaus of pure jitter do not have four validations in a row without a new best."""
     draw = random.Random(5)
     missed = 0
     for _ in range(1000):
