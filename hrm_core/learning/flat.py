@@ -12,7 +12,7 @@ from typing import NamedTuple, final
 import torch
 from torch import Tensor, nn
 
-# Packed parameters, by the last part of their name, and of how many matrices they consist (each is orthogonalised alone).
+# Packed parameters by the last part of their name, with the matrices in each: every one is orthogonalised alone.
 PACKED_MATRICES = {"qkv": 3, "out": 1, "gate_up": 2, "down": 1}
 
 

@@ -73,9 +73,7 @@ class TrunkOptimizer:
         rate = lr * keep
         values, gradients = self.flat.values[self.split :], self.flat.gradients[self.split :]
         config = self.config
-        direction = adam_direction(
-            gradients, self.first, self.second, self.count, keep, config.betas, config.kind
-        )
+        direction = adam_direction(gradients, self.first, self.second, self.count, keep, config.betas, config.kind)
         values.mul_(1.0 - rate * config.weight_decay).sub_(direction.mul_(rate))
         if self.groups:
             matrix_rate = rate * ((config.muon_lr or config.lr) / config.lr)

@@ -7,12 +7,13 @@ nothing but memory: every draw is a hash of (seed, lane, entry), never of a piec
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import final
 
 import torch
 from torch import Tensor
 
-from hrm_core.data.dataset import LanePairs
+from hrm_core.data.lanes import LanePairs
 from hrm_core.model.types import Identity
 from hrm_core.recipe.schema import Recipe
 
@@ -52,6 +53,7 @@ class LaneState:
         self.number = number
         self.side = pairs.side
         self.pairs = pairs
+        self.sizes = pairs.sizes
         self.num_slots = num_slots
         self.slots = torch.arange(num_slots, device=device)
         self.buffers: dict[str, Tensor] = {
@@ -85,13 +87,11 @@ class LaneState:
         """Slots in the portions that pass through memory together, as even as can be."""
         count = -(-self.num_slots // batch)
         edges = [round(i * self.num_slots / count) for i in range(count + 1)]
-        return [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        return [slice(a, b) for a, b in pairwise(edges)]
 
 
 def build_lanes(train: dict[int, LanePairs], recipe: Recipe, dtype: torch.dtype) -> list[LaneState]:
     """One LaneState for each canvas that has training pairs, smallest canvas first."""
     counts = {side: len(pairs.task) for side, pairs in train.items() if len(pairs.task)}
     slots = deal_slots(counts, recipe.training.batch * recipe.training.accumulation)
-    return [
-        LaneState(number, train[side], slots[side], recipe, dtype) for number, side in enumerate(sorted(counts))
-    ]
+    return [LaneState(number, train[side], slots[side], recipe, dtype) for number, side in enumerate(sorted(counts))]

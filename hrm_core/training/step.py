@@ -77,7 +77,7 @@ def admit(lane: LaneState, recipe: Recipe) -> None:
     seed, augment = recipe.training.seed, recipe.augment
     new = choose(lane.pairs, augment, seed, lane.number, lane.num_slots, lane.slots, lane["admissions"])
     pairs = lane.pairs
-    tokens, labels = lay(pairs.input, pairs.target, pairs.sizes, new.index, new.dihedral, new.colors, new.offset)
+    tokens, labels = lay(pairs.input, pairs.target, lane.sizes, new.index, new.dihedral, new.colors, new.offset)
     halted = lane["halted"]
     fresh = {
         "tokens": tokens,
@@ -95,7 +95,13 @@ def admit(lane: LaneState, recipe: Recipe) -> None:
 
 
 def halting_loss(
-    parts: StepParts, weights: TrunkWeights, carry: Carry, embedded: Tensor, lane: LaneState, piece: slice, exact: Tensor
+    parts: StepParts,
+    weights: TrunkWeights,
+    carry: Carry,
+    embedded: Tensor,
+    lane: LaneState,
+    piece: slice,
+    exact: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """((B) fp32 loss, (B) logit that is above 0 where Q would halt), for this segment's carry."""
     config = parts.recipe.halting

@@ -31,7 +31,10 @@ def rms(x: Tensor) -> Tensor:
 
 def rotated(x: Tensor, angle: Tensor) -> Tensor:
     """Complex form of the rotation: pair (a, b) is a + ib, turned by the angle. x (B, T, H, E), angle (T, E / 2)."""
-    turned = torch.view_as_complex(x.unflatten(-1, (-1, 2)).contiguous()) * torch.polar(torch.ones_like(angle), angle)[:, None]
+    turned = (
+        torch.view_as_complex(x.unflatten(-1, (-1, 2)).contiguous())
+        * torch.polar(torch.ones_like(angle), angle)[:, None]
+    )
     return torch.view_as_real(turned).flatten(-2)
 
 
@@ -147,7 +150,8 @@ def test_halt_at_the_limit_or_when_wanted() -> None:
     entry = torch.arange(3)
     assert halt(wants, segment, entry, seed=1, lane=0, exploration=0.0, max_segments=8).tolist() == [True, False, True]
     again = [
-        halt(wants.expand(3), segment, entry + 99, seed=1, lane=0, exploration=1.0, max_segments=8).tolist() for _ in range(2)
+        halt(wants.expand(3), segment, entry + 99, seed=1, lane=0, exploration=1.0, max_segments=8).tolist()
+        for _ in range(2)
     ]
     assert again[0] == again[1]
 

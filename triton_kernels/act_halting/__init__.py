@@ -1,4 +1,4 @@
-"""The halting head and decision: public functions; reference in plain torch beside it. `lay` has a folder of its own."""
+"""The halting head and decision: public functions; reference in plain torch beside it. `lay` has its own folder."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from triton_kernels.hashing import hash32, uniform
 
-PURPOSE_EXPLORE = 101
-PURPOSE_MINIMUM = 102
+PURPOSE_EXPLORE = 201
+PURPOSE_MINIMUM = 202
 
 
 def halting_logits(prefix_BD: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The gated MLP of a post-norm block with its residual and norm: public function; reference in plain torch beside it."""
+"""The gated MLP of a post-norm block with its residual and norm: public function; plain-torch reference beside it."""
 
 from __future__ import annotations
 

@@ -68,19 +68,26 @@ def test_muon_equals_torch_on_each_logical_matrix() -> None:
     config = OptimizerConfig(kind="muon", lr=1e-3, muon_lr=2e-2, weight_decay=0.1)
     flat = FlatParameters(model)
     start = flat.values.clone()
-    alone = [nn.Parameter(start[s.start : s.start + s.rows * s.columns].view(s.rows, s.columns).clone()) for s in flat.matrices]
+    alone = [
+        nn.Parameter(start[s.start : s.start + s.rows * s.columns].view(s.rows, s.columns).clone())
+        for s in flat.matrices
+    ]
     reference = torch.optim.Muon(alone, lr=2e-2, weight_decay=0.1, momentum=0.95, adjust_lr_fn="match_rms_adamw")
     optimizer = TrunkOptimizer(config, flat)
     for step in range(4):
         set_gradients(flat, step)
         for parameter, span in zip(alone, flat.matrices, strict=True):
-            parameter.grad = flat.gradients[span.start : span.start + span.rows * span.columns].view(span.rows, -1).clone()
+            parameter.grad = (
+                flat.gradients[span.start : span.start + span.rows * span.columns].view(span.rows, -1).clone()
+            )
         optimizer.update(torch.tensor(1e-3), ONE)
         reference.step()
     for parameter, span in zip(alone, flat.matrices, strict=True):
         ours = flat.values[span.start : span.start + span.rows * span.columns].view(span.rows, -1)
         # bf16 iterations in another order of operations: half a per cent of the step
-        assert (ours - parameter).norm() <= 0.02 * (parameter - start[span.start : span.start + parameter.numel()].view_as(parameter)).norm()
+        assert (ours - parameter).norm() <= 0.02 * (
+            parameter - start[span.start : span.start + parameter.numel()].view_as(parameter)
+        ).norm()
 
 
 def test_orthogonalize_brings_singular_values_near_one() -> None:

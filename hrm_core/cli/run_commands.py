@@ -1,0 +1,96 @@
+"""`hrm run` and `hrm resume`: the trainer process, in the foreground or as a session of its own.
+
+Command-line room: arguments -> a run folder. Everything that can be wrong is checked before the folder is made. The
+heavy imports are inside the functions.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from hrm_core.cli.options import clean, print_line, runs_folder, runs_option
+from hrm_core.errors import UserError
+
+
+def ensure_data(source: str, given: Path | None) -> Path:
+    """The data file: the given one, or the recipe's in the folder of built data, built now if it is not there."""
+    if given is not None:
+        return given
+    from hrm_core.cli.data_commands import build_progress
+    from hrm_core.data.prepare import ensure_built
+
+    with build_progress() as notify:
+        return ensure_built(source, notify)
+
+
+def start_detached(folder: Path, words: list[str]) -> int:
+    """Starts `hrm WORDS...` as a session of its own that outlives the terminal; returns its pid."""
+    from hrm_core.runs.launch import start_detached as launch
+
+    return launch([sys.executable, "-m", "hrm_core.cli.main", *words], folder)
+
+
+def _say_how_to_watch(name: str, folder: Path) -> None:
+    print_line(f"{name} has been started; it goes on when this terminal closes")
+    print_line(f"  watch it: hrm-console --runs {folder.parent}    stop it: hrm stop {name} --runs {folder.parent}")
+
+
+@click.command("run")
+@click.argument("experiment")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--name", default=None, metavar="NAME", help="Name of the run (default: experiment, date and letters).")
+@click.option("--detach", is_flag=True, help="Start it as a session of its own, and return.")
+@runs_option
+@click.option("--data", "data", type=click.Path(path_type=Path), default=None, metavar="FILE", help="The data file.")
+def run(
+    experiment: str, overrides: tuple[str, ...], name: str | None, detach: bool, runs: Path | None, data: Path | None
+) -> None:
+    """Start a run of EXPERIMENT (see `hrm experiments`), with overrides such as preset=cpu training.seed=2."""
+    from hrm_core.recipe.lay import build_recipe
+    from hrm_core.runs.layout import RunFolder, check_name, new_run_id
+
+    resolved = build_recipe(experiment, overrides)
+    name = check_name(name) if name is not None else new_run_id(experiment)
+    folder = runs_folder(runs) / name
+    if RunFolder(folder).run_json.exists():
+        raise UserError(f"run {name} exists already; give another --name, or go on with `hrm resume {name}`")
+    if data is not None and not data.is_file():
+        raise UserError(f"--data {clean(str(data))}: there is no such file; see `hrm data build`", 1)
+    if detach:
+        words = ["run", experiment, *overrides, "--name", name, "--runs", str(folder.parent.resolve())]
+        start_detached(folder, words + (["--data", str(data.resolve())] if data else []))
+        _say_how_to_watch(name, folder)
+        return
+    path = ensure_data(resolved.recipe.data.source, data)
+    from hrm_core.training.session import start_run
+
+    print_line(f"run {name} in {folder}")
+    sys.exit(1 if start_run(folder, resolved, path, print_line) == "failed" else 0)
+
+
+@click.command("resume")
+@click.argument("run")
+@click.argument("overrides", nargs=-1, metavar="[training.max_steps=N]")
+@click.option("--detach", is_flag=True, help="Start it as a session of its own, and return.")
+@runs_option
+@click.option("--data", "data", type=click.Path(path_type=Path), default=None, metavar="FILE", help="The data file.")
+def resume(run: str, overrides: tuple[str, ...], detach: bool, runs: Path | None, data: Path | None) -> None:
+    """Go on with RUN from its last checkpoint; training.max_steps=N makes it longer."""
+    from hrm_core.runs.catalogue import find_run
+    from hrm_core.runs.locks import holder
+
+    folder = find_run(runs_folder(runs), run).path
+    pid = holder(folder)
+    if pid is not None:
+        raise UserError(f"run {folder.name} is running already (process {pid}); see `hrm tail {folder.name}`", 1)
+    if detach:
+        words = ["resume", folder.name, *overrides, "--runs", str(folder.parent.resolve())]
+        start_detached(folder, words + (["--data", str(data.resolve())] if data else []))
+        _say_how_to_watch(folder.name, folder)
+        return
+    from hrm_core.training.session import resume_run
+
+    sys.exit(1 if resume_run(folder, overrides, data, print_line) == "failed" else 0)

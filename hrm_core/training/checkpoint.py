@@ -1,0 +1,139 @@
+"""Snapshots: folders with a recipe, raw and evaluation weights, task ids and, for checkpoints, everything else.
+
+Training room. Written whole or not at all (`hrm_core.runs.atomic`, sha256 of each file in meta.json); tensors are
+safetensors, counters are JSON, so that loading runs no code. A checkpoint restores a run exactly: weights, optimizers,
+averages, slots with their carry, sums, counters, gate and plan. An archive entry leaves the state out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from hrm_core.errors import UserError
+from hrm_core.model.hrm import HRM
+from hrm_core.recipe.schema import Recipe
+from hrm_core.recipe.toml_io import from_toml, to_toml
+from hrm_core.runs.atomic import atomic_folder, check_free_space
+from hrm_core.runs.snapshots import read_meta, verify_folder, write_meta
+from hrm_core.runs.text import clean
+from hrm_core.training.setup import tensors_of
+from hrm_core.training.step import StepParts
+
+FORMAT = 1
+RECIPE, TASKS, PROGRESS = "recipe.toml", "tasks.json", "progress.json"
+RAW, EVALUATION, STATE = "weights.safetensors", "evaluation.safetensors", "state.safetensors"
+
+
+@final
+@dataclass(frozen=True)
+class Snapshot:
+    """A loaded snapshot: the model holds the weights that were asked for."""
+
+    path: Path
+    recipe: Recipe
+    model: HRM
+    step: int
+    run_id: str
+    task_ids: tuple[str, ...]
+    weights: str
+
+
+def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
+    save_file({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, path)
+
+
+def model_tensors(model: HRM) -> dict[str, Tensor]:
+    """Everything a model needs beside its recipe: parameters, starting states and task rows."""
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+
+def save_snapshot(
+    final_path: Path,
+    parts: StepParts,
+    task_ids: tuple[str, ...],
+    meta: Mapping[str, Any],
+    progress: Mapping[str, Any] | None = None,
+    extra: Mapping[str, bytes] | None = None,
+) -> None:
+    """Writes a snapshot folder. With `progress` it is a checkpoint and holds the whole state; `extra` files by name.
+
+    OSError where there is no room or the disk fails; nothing half-written stays, an older folder is kept until then.
+    """
+    size = sum(tensor.numel() * tensor.element_size() for tensor in tensors_of(parts).values())
+    check_free_space(final_path.parent, 2 * size)
+    with atomic_folder(final_path, replace=True) as folder:
+        (folder / RECIPE).write_text(to_toml(parts.recipe), encoding="utf-8")
+        (folder / TASKS).write_text(json.dumps(task_ids), encoding="utf-8")
+        _save(model_tensors(parts.model), folder / RAW)
+        with parts.average.evaluation_weights():
+            averaged = model_tensors(parts.model)
+        _save(averaged, folder / EVALUATION)
+        if progress is not None:
+            _save(tensors_of(parts), folder / STATE)
+            (folder / PROGRESS).write_text(json.dumps(progress), encoding="utf-8")
+        for name, data in (extra or {}).items():
+            (folder / name).write_bytes(data)
+        write_meta(folder, {"format": FORMAT, "evaluation_weights": parts.average.name, **meta})
+
+
+def _load(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError, ValueError) as error:
+        raise UserError(f"{clean(path)}: not readable as safetensors ({clean(error)}).", 1) from error
+
+
+def load_state(folder: Path, parts: StepParts) -> dict[str, Any]:
+    """Copies a checkpoint's state into the buffers of `parts`; returns its progress. UserError if it does not fit."""
+    stored, wanted = _load(folder / STATE), tensors_of(parts)
+    if stored.keys() != wanted.keys():
+        odd = sorted(stored.keys() ^ wanted.keys())[0]
+        raise UserError(f"{clean(folder)}: its state does not fit this recipe ({clean(odd)}).", 1)
+    for name, tensor in wanted.items():
+        if stored[name].shape != tensor.shape or stored[name].dtype != tensor.dtype:
+            raise UserError(
+                f"{clean(folder)}: {name} is {stored[name].dtype} {tuple(stored[name].shape)}, needs {tensor.dtype} "
+                f"{tuple(tensor.shape)}.\nResume on the kind of device and data that the run began with.",
+                1,
+            )
+    for name, tensor in wanted.items():
+        tensor.copy_(stored[name])
+    progress = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
+    assert isinstance(progress, dict)
+    return progress
+
+
+def load_snapshot(
+    path: Path, weights: str = "evaluation", dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu"
+) -> Snapshot:
+    """Loads a snapshot's model with "evaluation" or "raw" weights, ready to predict.
+
+    Every file is checked against its sha256 first. UserError where something is missing, damaged or does not fit.
+    """
+    problems = verify_folder(path)
+    meta = read_meta(path)
+    if problems or meta is None:
+        what = problems[0] if problems else "meta.json is missing or damaged"
+        raise UserError(f"{clean(path)} is no whole snapshot: {clean(what)}.", 1)
+    recipe = from_toml((path / RECIPE).read_text(encoding="utf-8"))
+    task_ids = tuple(str(name) for name in json.loads((path / TASKS).read_text(encoding="utf-8")))
+    model = HRM(recipe, len(task_ids), dtype, device)
+    stored = _load(path / (EVALUATION if weights == "evaluation" else RAW))
+    try:
+        model.load_state_dict(stored)
+    except RuntimeError as error:
+        raise UserError(f"{clean(path)}: the weights do not fit the recipe.\n{clean(str(error))[:160]}", 1) from error
+    used = str(meta.get("evaluation_weights", "raw")) if weights == "evaluation" else "raw"
+    step = meta.get("step")
+    return Snapshot(
+        path, recipe, model, step if isinstance(step, int) else 0, str(meta.get("run_id", "")), task_ids, used
+    )

