@@ -71,11 +71,9 @@ def make_dataset(content: Content, data: DataConfig, digest: str = "") -> Datase
     canvases = (FITS7_SIDE,) if data.subset == "fits7" else data.canvases
     kept = _kept_tasks(content.tasks, data.subset)
     table = _task_table(content, kept, canvases)
-    rows = _all_rows(content, kept)
+    rows = _all_rows(content, kept, data.train_on_val_tests)
     task_side = table.canvas.numpy()[rows["task"]]
     split = rows["split"]
-    if data.train_on_val_tests:
-        rows["split"] = split = np.where(split == VAL, TRAIN, split)
     if data.train_canvas == "pair":
         largest = np.max([rows[name] for name in schema.PAIR_COLUMNS if name.endswith(("height", "width"))], axis=0)
         own_side = _smallest_canvas(largest, canvases)
@@ -160,8 +158,11 @@ def _task_table(content: Content, kept: NDArray[np.int64], canvases: tuple[int, 
     )
 
 
-def _all_rows(content: Content, kept: NDArray[np.int64]) -> Columns:
-    """Every pair of the kept tasks in one set of columns, grids on 30x30, targets whole, tasks renumbered."""
+def _all_rows(content: Content, kept: NDArray[np.int64], train_on_val_tests: bool) -> Columns:
+    """Every pair of the kept tasks in one set of columns, grids on 30x30, targets whole, tasks renumbered.
+
+    Ordered as in the file: the training pairs of a curriculum stage are the first so many of each lane.
+    """
     number = _numbering(content, kept)
     parts: list[Columns] = []
     for columns in content.canvas.values():
@@ -173,6 +174,8 @@ def _all_rows(content: Content, kept: NDArray[np.int64]) -> Columns:
         part["task"] = number[part["task"]]
         parts.append(part)
     rows = {name: np.concatenate([part[name] for part in parts]) for name in schema.PAIR_COLUMNS}
+    if train_on_val_tests:
+        rows["split"] = np.where(rows["split"] == VAL, TRAIN, rows["split"])
     stage, side = content.tasks["stage"][kept], content.tasks["known_side"][kept]
     order = np.lexsort((rows["pair"], rows["task"], side[rows["task"]], stage[rows["task"]], rows["split"]))
     return {name: values[order] for name, values in rows.items()}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 from pathlib import Path
 from typing import Any, final
 
@@ -124,9 +125,9 @@ def _read_file(file: h5py.File) -> Content:
         _read_optional(file, "curriculum", schema.STAGE_COLUMNS),
         _read_optional(file, "objects", schema.OBJECT_COLUMNS),
     )
+    check_values(content)
     if attributes["content_sha256"] != content_digest(content):
         raise SurpriseError("its content is not what its own digest says")
-    check_values(content)
     return content
 
 
@@ -178,6 +179,8 @@ def _read_columns(group: h5py.Group, spec: schema.Spec, side: int) -> Columns:
         shape = tuple(side if size == "side" else size for size in trailing)
         if data.ndim != 1 + len(shape) or data.shape[1:] != shape or not 1 <= data.shape[0] <= schema.MAX_ROWS:
             raise SurpriseError(f"{group.name}/{name} has shape {data.shape}")
+        if data.size > schema.MAX_CELLS:
+            raise SurpriseError(f"{group.name}/{name} claims {data.size} cells")
         num_rows = data.shape[0] if num_rows is None else num_rows
         if data.shape[0] != num_rows:
             raise SurpriseError(f"{group.name}/{name} has {data.shape[0]} rows, not {num_rows}")
@@ -194,6 +197,9 @@ def _read_columns(group: h5py.Group, spec: schema.Spec, side: int) -> Columns:
 def check_values(content: Content) -> None:
     """Every number within what the rest of the program relies on; SurpriseError otherwise."""
     num_tasks = len(content.tasks["id"])
+    if len(np.unique(content.tasks["id"])) != num_tasks:
+        raise SurpriseError("/tasks/id names a task twice")
+    _in_range(content.tasks, "/tasks", {"source": (0, _num_sources(content.attributes["provenance"]) - 1)})
     for side, rows in content.canvas.items():
         where = f"/canvas/{side}"
         _in_range(rows, where, {"task": (0, num_tasks - 1), "split": (0, 2), "duplicate": (0, 1), "pair": (0, 1999)})
@@ -212,6 +218,22 @@ def check_values(content: Content) -> None:
     _in_range(content.tasks, "/tasks", flags | {"num_demonstrations": (1, 1000), "num_tests": (1, 1000)})
     if not (np.sort(content.tasks["colors"], axis=1) == np.arange(10)).all():
         raise SurpriseError("/tasks/colors are not permutations")
+
+
+def _num_sources(provenance: str) -> int:
+    """How many sources the provenance names; SurpriseError if it is not what the builder writes."""
+    try:
+        value = json.loads(provenance)
+    except (ValueError, RecursionError):
+        value = None
+    sources = value.get("sources") if isinstance(value, dict) else None
+    kinds = {"name": str, "digest": str, "licence": str, "tasks": int, "skipped": int, "notes": list}
+    if not isinstance(sources, list) or not all(
+        isinstance(source, dict) and all(isinstance(source.get(key), kind) for key, kind in kinds.items())
+        for source in sources
+    ):
+        raise SurpriseError("attribute provenance does not name the sources")
+    return len(sources)
 
 
 def _in_range(columns: Columns, where: str, bounds: dict[str, tuple[int, int]]) -> None:

@@ -26,6 +26,7 @@ TRAIN, VAL, EVAL = range(3)
 CURRICULUM_STAGES = (18, 24, 30)
 
 MAX_ROWS = 1_000_000
+MAX_CELLS = 2**28  # of one column: a small file may claim to hold far more than memory
 MAX_ID_BYTES = 255
 
 # Trailing shape and dtype of every data set; "side" stands for the canvas, dtype S for fixed-length bytes.
