@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 _POLL_S = 0.1
 _FOLLOW_S = 0.5
 _CHART_ROWS = 12
+_INTERRUPT_S = 10.0
 
 run_argument = click.argument("run", metavar="RUN")
 wait_option = click.option(
@@ -315,7 +316,7 @@ def _remedy(view: RunView, name: str) -> str:
     return f"`hrm resume {name}` goes on with it."
 
 
-def _interrupt(layout: RunFolder, patience_s: float = 10.0) -> None:
+def _interrupt(layout: RunFolder) -> None:
     """SIGTERM to the process that holds the run's lock: the last resort for one that reads no requests."""
     from hrm_core.runs.locks import holder
 
@@ -327,7 +328,7 @@ def _interrupt(layout: RunFolder, patience_s: float = 10.0) -> None:
         os.kill(pid, signal.SIGTERM)
     except OSError as error:
         raise UserError(f"process {pid} cannot be interrupted: {clean(str(error.strerror))}.", exit_code=1) from error
-    end = time.monotonic() + patience_s
+    end = time.monotonic() + _INTERRUPT_S
     while time.monotonic() < end:
         if holder(layout) is None:
             print_line(f"run {layout.run_id} is {_state_of(layout)}.")

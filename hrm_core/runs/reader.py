@@ -169,9 +169,11 @@ def _state(
     if starts:
         return "starting"
     process = mapping(status, "process") or mapping(run_json, "process") or mapping(launch, "process")
-    if process and not same_host(process):
+    known = string(process, "boot_id") or string(process, "host")
+    if known and not same_host(process):
         # Its lock cannot be seen from here; a heartbeat that goes on can.
-        return "stalled" if stale or age_s is None else living
+        silent = stale or (age_s is None and _age_of_folder_s(layout) > STALLED_S)
+        return "stalled" if silent else living
     if age_s is not None:
         return "lost"
     if launch:
@@ -186,7 +188,8 @@ def _reader_alarms(layout: RunFolder, view_state: str, status: Row, age_s: float
         return [
             {
                 "name": "stalled",
-                "sentence": f"No sign of life for {age_s or 0:.0f} s (limit {limit_s:.0f} s).",
+                "sentence": f"No sign of life for {_age_of_folder_s(layout) if age_s is None else age_s:.0f} s"
+                f" (limit {limit_s:.0f} s).",
                 "advice": f"See its log in `hrm show {name}`; `hrm stop {name} --now`, then `hrm resume {name}`.",
             }
         ]

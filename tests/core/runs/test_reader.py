@@ -231,9 +231,8 @@ hostile = st.recursive(
     max_leaves=8,
 )
 KEYS = st.sampled_from(
-    "state global_step max_steps step kind process alarms best recipe stalled_s pid heartbeat metrics trivial experiment "
-    "boot_id host start_ticks name".split()
-)
+    ["state", "global_step", "max_steps", "step", "kind", "process", "alarms", "best", "recipe", "stalled_s", "pid"]
+) | st.sampled_from(["heartbeat", "metrics", "trivial", "experiment", "boot_id", "host", "start_ticks", "name"])
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
