@@ -195,7 +195,7 @@ def x_axis(chart: Chart, limits: Limits, width: int) -> list[tuple[float, str]]:
 
 
 def paint(canvas: Canvas, chart: Chart, limits: Limits) -> None:
-    """Guides and marks first, then the lines in their order, then the heads of the marks and the cursor."""
+    """Guides, marks and the cursor first, then the lines in their order, last the names of the marks."""
     view = chart.view
     to_row = _row_of(limits, canvas.pixel_height, view.log_y)
     scale = (canvas.pixel_width - 1) / (limits.x_high - limits.x_low)
@@ -211,6 +211,8 @@ def paint(canvas: Canvas, chart: Chart, limits: Limits) -> None:
             pixel = round((x - limits.x_low) * scale)
             canvas.vertical(pixel, owner)
             heads.append((pixel // canvas.glyphs.columns, mark, owner))
+    if view.cursor is not None and limits.x_low <= view.cursor <= limits.x_high:
+        canvas.vertical(round((view.cursor - limits.x_low) * scale), canvas.owner("bold"), dotted=False)
     if view.weight:  # the raw curves behind all smoothed ones
         for index, line in enumerate(chart.lines):
             color = line_color(chart, index)
@@ -223,8 +225,6 @@ def paint(canvas: Canvas, chart: Chart, limits: Limits) -> None:
         owner = canvas.owner(f"color({line_color(chart, index)})")
         paint_line(canvas, columns, limits, view.log_y, owner, line.style == "line")
     _paint_heads(canvas, heads)
-    if view.cursor is not None and limits.x_low <= view.cursor <= limits.x_high:
-        canvas.vertical(round((view.cursor - limits.x_low) * scale), canvas.owner("bold"), dotted=False)
 
 
 def _paint_heads(canvas: Canvas, heads: Sequence[tuple[int, Mark, int]]) -> None:

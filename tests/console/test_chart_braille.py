@@ -182,7 +182,7 @@ def test_the_cursor_reads_every_line_and_is_drawn() -> None:
     chart = chart_of(UP, view=View(cursor=4.2))
     lines = drawing(chart, 40, 8)
     assert lines[0] == "up at 4.2  ━ 4"
-    assert sum("⢸" in line or "⡇" in line for line in lines) == 6
+    assert sum("⢸" in line or "⡇" in line for line in lines) == 5
 
 
 def test_a_smoothed_line_lies_over_its_fainter_raw_one() -> None:
