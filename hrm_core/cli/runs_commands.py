@@ -202,6 +202,8 @@ def tail(run: str, runs: Path | None, follow: bool, lines: int, as_log: bool, as
     first: list[str] = []
     while more := poll():
         first += more
+    if not first and not follow and not as_json:
+        print_line(f"run {layout.run_id} has written nothing yet; --follow waits for it.")
     for line in first[len(first) - min(lines, len(first)) :]:
         print_line(line)
     while follow:

@@ -131,6 +131,9 @@ def status_lines(view: RunView) -> list[str]:
         f"state       {view.state}" + (f": {reason}" if reason else ""),
         f"step        {_step_of(view).replace('/', ' of ')}{done}",
     ]
+    spent = number(status, "elapsed_s")
+    if spent is not None:
+        lines.append(f"time spent  {duration(spent)}")
     if view.is_live:
         age = "" if view.heartbeat_age_s is None else f", last sign of life {duration(view.heartbeat_age_s)} ago"
         lines.append(f"time left   {duration(number(status, 'eta_s'))}{age}")
