@@ -38,7 +38,8 @@ def describe_task(task: Task) -> dict[str, int]:
     the output no longer shows, mean over demonstrations, rounded; recolored: different changes of one colour (not 0)
     into another, over demonstrations of unchanged size.
     """
-    shifts = [_shifts(pair) for pair in task.demonstrations]
+    split = [(pair, *_split_objects(pair)) for pair in task.demonstrations]
+    shifts = [_shifts(*items) for items in split]
     common = set.intersection(*shifts)
     row, column = min(common, key=lambda shift: (abs(shift[0]) + abs(shift[1]), shift)) if common else (0, 0)
     return {
@@ -46,7 +47,7 @@ def describe_task(task: Task) -> dict[str, int]:
         "translation": int(all(shifts)),
         "translation_row": row,
         "translation_column": column,
-        "objects_changed": round(float(np.mean([_num_changed(pair) for pair in task.demonstrations]))),
+        "objects_changed": round(float(np.mean([_num_changed(pair, gone) for pair, gone, _ in split]))),
         "recolored": len(set[tuple[int, int]]().union(*(_recolorings(pair) for pair in task.demonstrations))),
     }
 
@@ -69,11 +70,10 @@ def _split_objects(pair: Pair) -> tuple[list[GridObject], list[GridObject]]:
     ]
 
 
-def _shifts(pair: Pair) -> set[tuple[int, int]]:
+def _shifts(pair: Pair, gone: list[GridObject], come: list[GridObject]) -> set[tuple[int, int]]:
     """Shifts (row, column), not (0, 0), by which an object of the input is found again in an output of equal size."""
     if pair.input.shape != pair.target.shape:
         return set()
-    gone, come = _split_objects(pair)
     return {
         (there.row - here.row, there.column - here.column)
         for here in gone
@@ -82,9 +82,9 @@ def _shifts(pair: Pair) -> set[tuple[int, int]]:
     }
 
 
-def _num_changed(pair: Pair) -> int:
+def _num_changed(pair: Pair, gone: list[GridObject]) -> int:
     if pair.input.shape == pair.target.shape:
-        return len(_split_objects(pair)[0])
+        return len(gone)
     before = Counter(item.shape_key for item in find_objects(pair.input))
     return (before - Counter(item.shape_key for item in find_objects(pair.target))).total()
 

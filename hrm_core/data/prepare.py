@@ -7,6 +7,7 @@ file is written whole or not at all, its sha256 beside it. What goes into the fi
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,8 +50,7 @@ def prepare(
     UserError for unknown sources, bad files, overlaps; OSError as the disk gives it, with nothing half-written.
     """
     path = default_built_dir() / built_name(names) if out is None else out
-    if path.is_dir():
-        raise UserError(f"{clean(path)} is a folder; give a file name, such as {clean(path / 'my.h5')}")
+    check_place(path)
     sources = [read_source(name) for name in names]
     notes = [note for source in sources for note in source.notes]
     notes += check_bad(sources, skip_bad)
@@ -58,6 +58,19 @@ def prepare(
     notes += dropped
     content = build(sources, progress=progress)
     return Prepared(path, content, write_built(content, path), tuple(notes))
+
+
+def check_place(path: Path) -> None:
+    """UserError if a file cannot be made at `path`, said before minutes are spent on its content."""
+    if path.is_dir():
+        raise UserError(f"{clean(path)} is a folder; give a file name, such as {clean(path / 'my.h5')}")
+    folder = path.parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir():
+        raise UserError(f"{clean(folder)} is a file, not a folder; choose another place with --out", exit_code=1)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"{clean(folder)} may not be written; choose another place with --out", exit_code=1)
 
 
 def ensure_built(source: str, progress: Progress | None = None) -> Path:

@@ -25,9 +25,7 @@ def make_task() -> Callable[..., Task]:
 
     def make(name: str, demonstrations: Any, tests: Any, evaluation: bool = False, seed: int = 0) -> Task:
         generator = np.random.default_rng([seed, *name.encode()])
-        pairs = [
-            tuple(random_pair(generator, shapes) for shapes in group) for group in (demonstrations, tests)
-        ]
+        pairs = [tuple(random_pair(generator, shapes) for shapes in group) for group in (demonstrations, tests)]
         return Task(name, "synthetic", evaluation, pairs[0], pairs[1], f"{name}.json")
 
     return make

@@ -1,4 +1,4 @@
-"""Lanes of a data set against the tasks they came from, on several sets of canvases, and the known numbers of ARC-AGI-1."""
+"""Lanes against the tasks they came from, on several sets of canvases, and the known numbers of ARC-AGI-1."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_canvases_too_small_for_some_task_are_refused(content: object) -> None:
 
 def test_fits7_without_such_tasks_is_refused(synthetic_tasks: list[Task]) -> None:
     content = build([Source("synthetic", tuple(synthetic_tasks[4:]))])
-    with pytest.raises(UserError, match="no training task that fits 7x7; use data.subset=all"):
+    with pytest.raises(UserError, match=r"no training task that fits 7x7; use data\.subset=all"):
         make_dataset(content, DataConfig(subset="fits7"))
 
 
@@ -135,7 +135,8 @@ def test_arc1_has_the_known_numbers(arc1_file: Path) -> None:
     assert round(mean_tokens(dataset.train)) == 350
     assert round(mean_tokens(load_dataset(arc1_file, DataConfig(train_canvas="pair")).train)) == 265
     flagged = {
-        name: sum(int(lane.duplicate.sum()) for lane in dataset.split(name).values()) for name in ("train", "val", "eval")
+        name: sum(int(lane.duplicate.sum()) for lane in dataset.split(name).values())
+        for name in ("train", "val", "eval")
     }
     assert flagged == {"train": 0, "val": 7, "eval": 8}
 

@@ -57,7 +57,7 @@ def test_one_file_of_many_tasks(tmp_path: Path, task_json: Callable[..., Any], b
     tasks = {"x": task_json(), "y": task_json(test=[])}
     write(tmp_path / "all.json", {"train": tasks, "eval": {"z": task_json()}} if by_set else tasks)
     source = read_path(tmp_path / "all.json", "s")
-    assert names(source) == [("x", False), ("z", True)] if by_set else [("x", False)]
+    assert names(source) == ([("x", False), ("z", True)] if by_set else [("x", False)])
     assert "y" in source.bad[0].where and source.bad[0].reason == '"test" has no pairs'
 
 

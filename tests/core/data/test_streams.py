@@ -69,9 +69,7 @@ def test_a_slot_sees_the_same_however_slots_are_dealt(lanes: dict[int, LanePairs
     order = torch.randperm(40, generator=torch.Generator().manual_seed(0))
     for part in order.split(11):
         some = choose(lane, augment, 3, 1, 40, slots[part], admissions[part])
-        assert_equal(
-            some, Admission(*(getattr(whole, name)[part] for name in Admission.__dataclass_fields__))
-        )
+        assert_equal(some, Admission(*(getattr(whole, name)[part] for name in Admission.__dataclass_fields__)))
 
 
 def test_seeds_and_lanes_give_other_streams(lanes: dict[int, LanePairs]) -> None:
