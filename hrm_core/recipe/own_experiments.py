@@ -20,9 +20,11 @@ def demo(base: Mapping[str, Any]) -> Lines:
     """Over the preset `demo`: Muon, a short average, a longer decay."""
     return {
         "optimizer.kind": "muon",
-        "schedule.warmup": 100,
+        "schedule.warmup": 0.077,
         "schedule.decay": 0.4,
         "averaging.decay": 0.99,
+        # Both of two cores: the console beside it needs a few per cent of one, and the demonstration is to end soon.
+        "training.threads": 2,
     }
 
 

@@ -1,4 +1,4 @@
-"""The step: what it computes against a plain loop, that memory layout changes no sample, and that it never asks the host."""
+"""The step: what it computes against a plain loop, that memory changes no sample, and that it never asks the host."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_slots_are_dealt_by_largest_remainder() -> None:
 
 
 def test_first_step_equals_a_plain_loop() -> None:
-    """One lane, one sample at a time, losses written out, gradients by autograd: the same gradient in the flat buffer."""
+    """One sample at a time, losses written out, gradients by autograd: the same gradient in the flat buffer."""
     chosen = recipe(optimizer__clip=None, halting__exploration=0.0)
     parts, plain = make_parts(chosen), HRM(chosen, NUM_TASKS)
     for lane in parts.lanes:
@@ -178,7 +178,7 @@ class NoHost(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.overloadpacket.__name__
         self.count += 1
-        if any(name == word or name.startswith(f"{word}_") or name.startswith(f"_{word}") for word in self.FORBIDDEN):
+        if any(name == word or name.startswith((f"{word}_", f"_{word}")) for word in self.FORBIDDEN):
             self.found.append(name)
         if name == "index" and any(index is not None and index.dtype == torch.bool for index in args[1]):
             self.found.append("boolean index")
