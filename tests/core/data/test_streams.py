@@ -159,3 +159,34 @@ def test_admission_never_waits_for_the_device_and_is_cheap(lanes: dict[int, Lane
     banned = {"_local_scalar_dense", "nonzero", "unique", "_unique2", "masked_select", "is_nonzero", "_to_copy_host"}
     assert not set(called.names) & banned
     assert len(called.names) < 700, "kernel launches of one lane's admission"
+
+
+@pytest.mark.gpu
+def test_admissions_on_a_gpu_are_those_of_the_cpu_and_can_be_captured(lanes: dict[int, LanePairs]) -> None:
+    here, augment = lanes[14], AugmentConfig()
+    there, sizes = here.to("cuda"), here.to("cuda").sizes
+    slots, admissions = all_of(64, 1)
+    slots_there, admissions_there = slots.cuda(), admissions.cuda()
+
+    def admit() -> tuple[Admission, Tensor, Tensor]:
+        chosen = choose(there, augment, 1, 2, 64, slots_there, admissions_there)
+        return chosen, *lay(
+            there.input, there.target, sizes, chosen.index, chosen.dihedral, chosen.colors, chosen.offset
+        )
+
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        admit()
+    stream.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        chosen, tokens, labels = admit()
+    for times in range(3):
+        admissions_there.fill_(times)
+        graph.replay()
+        expected = choose(here, augment, 1, 2, 64, slots, torch.full_like(admissions, times))
+        assert_equal(Admission(*(getattr(chosen, name).cpu() for name in Admission.__dataclass_fields__)), expected)
+        laid = lay(
+            here.input, here.target, here.sizes, expected.index, expected.dihedral, expected.colors, expected.offset
+        )
+        assert torch.equal(tokens.cpu(), laid[0]) and torch.equal(labels.cpu(), laid[1])
