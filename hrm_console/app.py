@@ -34,6 +34,7 @@ from hrm_console.watching import Watching
 from hrm_core.runs.text import clean
 
 FEED_PAUSE_S = 0.1
+TOAST_LENGTH = 300
 
 
 @final
@@ -93,7 +94,12 @@ class ConsoleApp(App[int]):
 
     def say(self, text: str, *, bad: bool = False) -> None:
         """A toast. The text is cleaned and never read as markup."""
-        self.notify(clean(text), severity="error" if bad else "information", markup=False, timeout=8 if bad else 4)
+        self.notify(
+            clean(text)[:TOAST_LENGTH],
+            severity="error" if bad else "information",
+            markup=False,
+            timeout=8 if bad else 4,
+        )
 
     def show_run(self, run_id: str) -> None:
         """Open a run's screen."""

@@ -103,7 +103,9 @@ def preview_rows(line: RunLine, palette: Palette, width: int) -> list[Text]:
     rows = [title, summary_row(line, palette, width)]
     best = best_words(line, palette)
     if best is not None:
-        rows.append(Text(" ", no_wrap=True, end="").append_text(best))
+        row = Text(" ", no_wrap=True, end="").append_text(best)
+        row.truncate(width, overflow="ellipsis")
+        rows.append(row)
     if hint(line):
         rows += wrap(hint(line), width - 1, palette.accent, indent=" ")
     return rows + alarm_rows(line, palette, width, spaced=False)

@@ -53,7 +53,9 @@ def number(value: object, digits: int = 3) -> str:
     found = finite(value)
     if found is None:
         return NOTHING
-    if found and not 1e-3 <= abs(found) < 1e5:
+    if not found:
+        return "0"
+    if not 1e-3 <= abs(found) < 1e5:
         return f"{found:.{max(0, digits - 2)}e}"
     whole = max(1, len(str(int(abs(found)))))
     return f"{found:.{max(0, digits - whole + (1 if abs(found) < 1 else 0))}f}"
@@ -148,6 +150,7 @@ def wrap(value: object, width: int, style: str = "", indent: str = "", first: st
             max(8, width),
             initial_indent=first if first is not None and not lines else indent,
             subsequent_indent=indent,
+            break_on_hyphens=False,
         ) or [""]
     return [Text(line, style=style, no_wrap=True, end="") for line in lines]
 

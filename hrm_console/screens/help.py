@@ -55,14 +55,16 @@ class HelpScreen(ModalScreen[None]):
     BINDINGS: ClassVar[list[BindingType]] = bindings_of(ROOM)
     app: ConsoleApp
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.pane = Rows(id="help")
+        self.dialog = Vertical(self.pane, id="dialog")
+        self.dialog.border_title, self.dialog.border_subtitle = "keys", "esc closes"
+
     def compose(self) -> ComposeResult:
-        with Vertical(id="dialog"):
-            yield Rows(id="help")
+        yield self.dialog
 
     def on_mount(self) -> None:
-        self.query_one("#dialog").border_title = "keys"
-        self.query_one("#dialog").border_subtitle = "esc closes"
-        self.query_one("#help").focus()
         self.call_after_refresh(self.show)
 
     def on_resize(self) -> None:
@@ -70,12 +72,11 @@ class HelpScreen(ModalScreen[None]):
 
     def show(self) -> None:
         """Write the page for the present width."""
-        pane = self.query_one("#help", Rows)
         below = self.app.screen_stack[-2] if len(self.app.screen_stack) > 1 else self
         palette = self.app.palette
-        rows = help_rows(getattr(below, "ROOM", ""), palette, pane.size.width)
+        rows = help_rows(getattr(below, "ROOM", ""), palette, self.pane.size.width)
         rows += [Text(""), plain(f" Runs folder: {folder_words(self.app.runs_dir)}", palette.muted)]
-        pane.show(rows)
+        self.pane.show(rows)
 
     def action_back(self) -> None:
         self.dismiss()

@@ -76,38 +76,36 @@ class LaunchScreen(Screen[None]):
         self.answer: Answered | None = None
         self.starting = ""
         self.failure = ""
+        self.title_bar = Bar(self._title, id="title")
+        self.experiments = Choice(id="experiments")
+        self.about = Rows(id="about", focusable=False)
+        self.preset = Cycle(id="preset")
+        self.overrides = Input(id="overrides", compact=True, placeholder="a.b=c ...", select_on_focus=False)
+        self.verdict = Rows(id="verdict", focusable=False)
+        self.name_field = Input(
+            id="name", compact=True, placeholder="chosen for you", max_length=64, select_on_focus=False
+        )
+        self.start_button = Button("Start (F5)", id="start", compact=True, variant="primary")
+        self.changes = Rows(id="changes")
 
     def compose(self) -> ComposeResult:
-        yield Bar(self._title, id="title")
+        yield self.title_bar
         with Horizontal(id="form"):
-            yield Choice(id="experiments")
+            yield self.experiments
             with Vertical(id="fields"):
-                yield Rows(id="about", focusable=False)
-                with Horizontal(classes="field"):
-                    yield Label("preset", markup=False)
-                    yield Cycle(id="preset")
-                with Horizontal(classes="field"):
-                    yield Label("overrides", markup=False)
-                    yield Input(
-                        id="overrides", compact=True, suggester=None, placeholder="a.b=c ...", select_on_focus=False
-                    )
-                yield Rows(id="verdict", focusable=False)
-                with Horizontal(classes="field"):
-                    yield Label("name", markup=False)
-                    yield Input(
-                        id="name", compact=True, placeholder="chosen for you", max_length=64, select_on_focus=False
-                    )
-                with Horizontal(classes="field"):
-                    yield Label("", markup=False)
-                    yield Button("Start (F5)", id="start", compact=True, variant="primary")
-                yield Rows(id="changes")
+                yield self.about
+                yield Horizontal(Label("preset", markup=False), self.preset, classes="field")
+                yield Horizontal(Label("overrides", markup=False), self.overrides, classes="field")
+                yield self.verdict
+                yield Horizontal(Label("name", markup=False), self.name_field, classes="field")
+                yield Horizontal(Label("", markup=False), self.start_button, classes="field")
+                yield self.changes
         yield Bar(lambda width: keys_line(self.ROOM, self.app.palette, width), id="keys")
 
     def on_mount(self) -> None:
-        self.query_one("#changes").border_title = "difference from EXP-00"
-        self.query_one("#experiments").focus()
-        self.app.runs_changed.subscribe(self, lambda _: self.query_one("#title", Bar).update())
-        self.query_one("#about", Rows).show([Text("reading the experiments …", style=self.app.palette.muted)])
+        self.changes.border_title = "difference from EXP-00"
+        self.app.runs_changed.subscribe(self, lambda _: self.title_bar.update())
+        self.about.show([Text("reading the experiments …", style=self.app.palette.muted)])
         self.call_after_refresh(self.app.in_thread, self._load)
 
     def on_resize(self) -> None:
@@ -137,28 +135,24 @@ class LaunchScreen(Screen[None]):
     @property
     def card(self) -> Card | None:
         """The experiment under the cursor."""
-        at = self.query_one("#experiments", Choice).cursor
+        at = self.experiments.cursor
         return self.cards[at] if at < len(self.cards) else None
 
     def form(self) -> Form | None:
         """Experiment, preset, overrides; None before the experiments are known."""
         card = self.card
-        return (
-            None
-            if card is None
-            else (card.name, self.query_one(Cycle).value, self.query_one("#overrides", Input).value)
-        )
+        return None if card is None else (card.name, self.preset.value, self.overrides.value)
 
     def ask(self) -> None:
         """Have the form checked, unless that is under way; the answer asks again if the form has changed since."""
         form = self.form()
         if form is not None and self.asked is None:
             self.asked = form
-            self.app.in_thread(self._checker(form, self.query_one("#overrides", Input).cursor_position))
+            self.app.in_thread(self._checker(form, self.overrides.cursor_position))
 
     def problem_of_name(self) -> str:
         """What is wrong with the name, or nothing."""
-        name = self.query_one("#name", Input).value
+        name = self.name_field.value
         if not name:
             return ""
         try:
@@ -173,7 +167,7 @@ class LaunchScreen(Screen[None]):
 
     def draw(self) -> None:
         """Draw everything that depends on the form."""
-        card, palette, about = self.card, self.app.palette, self.query_one("#about", Rows)
+        card, palette, about = self.card, self.app.palette, self.about
         if card is None:
             return
         width = about.size.width
@@ -181,16 +175,16 @@ class LaunchScreen(Screen[None]):
         about.show(rows)
         about.styles.height = min(len(rows), max(4, self.size.height - 16))
         self._draw_verdict(width)
-        changes = self.query_one("#changes", Rows)
+        changes = self.changes
         if self.answer is not None:
             changes.show(change_rows(self.answer.checked, card, palette, changes.size.width))
-        self.query_one("#start", Button).disabled = bool(self.problem() or self.starting or self.answer is None)
+        self.start_button.disabled = bool(self.problem() or self.starting or self.answer is None)
         for bar in self.query(Bar):
             bar.update()
 
     def _draw_verdict(self, width: int) -> None:
-        palette, verdict = self.app.palette, self.query_one("#verdict", Rows)
-        typing = self.query_one("#overrides").has_focus
+        palette, verdict = self.app.palette, self.verdict
+        typing = self.overrides.has_focus
         rows = verdict_rows(
             self.starting, self.failure or self.problem(), self.answer, self.has_gpu, palette, width, typing
         )
@@ -202,8 +196,8 @@ class LaunchScreen(Screen[None]):
     @on(Loaded)
     def loaded(self, message: Loaded) -> None:
         self.cards, self.has_gpu = message.cards, message.has_gpu
-        self.query_one("#experiments", Choice).show([experiment_row(card, self.app.palette) for card in self.cards])
-        self.query_one("#overrides", Input).suggester = KeySuggester()
+        self.experiments.show([experiment_row(card, self.app.palette) for card in self.cards])
+        self.overrides.suggester = KeySuggester()
         self.choose_experiment()
 
     @on(Answered)
@@ -219,7 +213,7 @@ class LaunchScreen(Screen[None]):
         card = self.card
         if card is None:
             return
-        cycle = self.query_one(Cycle)
+        cycle = self.preset
         small = not self.has_gpu and "cpu" in card.presets
         value = cycle.value if cycle.value in card.presets else "cpu" if small else card.presets[0]
         cycle.offer(card.presets, value)
@@ -227,7 +221,7 @@ class LaunchScreen(Screen[None]):
 
     @on(Choice.Chosen)
     def experiment_chosen(self) -> None:
-        self.query_one("#overrides").focus()
+        self.overrides.focus()
 
     @on(Cycle.Changed)
     @on(Input.Changed)
@@ -238,7 +232,7 @@ class LaunchScreen(Screen[None]):
 
     @on(Input.Submitted)
     def submitted(self, message: Input.Submitted) -> None:
-        self.query_one("#name" if message.input.id == "overrides" else "#start").focus()
+        (self.name_field if message.input is self.overrides else self.start_button).focus()
 
     @on(Button.Pressed)
     def pressed(self) -> None:
@@ -248,7 +242,7 @@ class LaunchScreen(Screen[None]):
         self.draw()
 
     def action_preset(self, step: int) -> None:
-        self.query_one(Cycle).action_step(step)
+        self.preset.action_step(step)
 
     def action_start(self) -> None:
         form, answer = self.form(), self.answer
@@ -257,7 +251,7 @@ class LaunchScreen(Screen[None]):
         if answer is None or answer.form != form or self.problem():
             self.app.say(self.problem() or "still checking; press again", bad=True)
             return
-        name = self.query_one("#name", Input).value or new_run_id(form[0])
+        name = self.name_field.value or new_run_id(form[0])
         argv = run_argv(form[0], (f"preset={form[1]}", *split_overrides(form[2])), name, self.app.runs_dir)
         self.starting = f"starting: {shell_line(argv)}"
         self.failure = ""

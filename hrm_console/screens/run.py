@@ -38,6 +38,7 @@ class RunScreen(Screen[None]):
     """The run of a name. It may vanish, be cut or come back while it is shown."""
 
     ROOM = "run"
+    AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = bindings_of(ROOM)
     app: ConsoleApp
 
@@ -47,24 +48,26 @@ class RunScreen(Screen[None]):
         self.page = "curves"
         self.look = Look()
         self.log_of: tuple[Feed | None, int] = (None, -1)
+        self.tabs = Bar(self._tabs, id="tabs")
+        self.curves = ChartGrid(NUM_CHARTS, id="curves")
+        self.log_pane = Log(id="log", classes="pane")
+        self.alarms_pane = Rows(id="alarms", classes="pane")
+        self.status_pane = Rows(id="status", classes="pane")
+        self.panes = {"log": self.log_pane, "alarms": self.alarms_pane, "status": self.status_pane}
+        for name, pane in self.panes.items():
+            pane.border_title = name
 
     def compose(self) -> ComposeResult:
         yield Bar(self._title, id="title")
         yield Bar(self._summary, id="summary")
-        yield Bar(self._tabs, id="tabs")
+        yield self.tabs
         yield Bar(self._banner, id="banner")
         with Horizontal(id="body"):
-            with Vertical(id="left"):
-                yield ChartGrid(NUM_CHARTS, id="curves")
-                yield Log(id="log", classes="pane")
-            with Vertical(id="right"):
-                yield Rows(id="alarms", classes="pane")
-                yield Rows(id="status", classes="pane")
+            yield Vertical(self.curves, self.log_pane, id="left")
+            yield Vertical(self.alarms_pane, self.status_pane, id="right")
         yield Bar(self._keys, id="keys")
 
     def on_mount(self) -> None:
-        for pane in ("log", "status", "alarms"):
-            self.query_one(f"#{pane}").border_title = pane
         self.app.runs_changed.subscribe(self, lambda _: self.show_line())
         self.app.feed_changed.subscribe(self, lambda _: self.show_feed())
         self.action_page(self.page)
@@ -94,7 +97,7 @@ class RunScreen(Screen[None]):
         line, palette = self.line, self.app.palette
         if line is not None and self.is_current:
             self.app.follow(line)
-        status, alarms = self.query_one("#status", Rows), self.query_one("#alarms", Rows)
+        status, alarms = self.status_pane, self.alarms_pane
         if line is None:
             gone = "This run is not in the folder any more." if self.app.runs_known else "reading …"
             status.show(wrap(gone, max(10, status.size.width - 2), palette.warn, indent=" "))
@@ -113,16 +116,14 @@ class RunScreen(Screen[None]):
         """Draw the curves and the log."""
         feed, palette = self.feed, self.app.palette
         if feed is not None:
-            self.query_one(ChartGrid).draw(feed.charts(self.look))
-        log = self.query_one("#log", Log)
+            self.curves.draw(feed.charts(self.look))
         seen = (feed, -1 if feed is None else feed.log_count)
         if seen != self.log_of:
             self.log_of = seen
-            log.grow(log_rows(feed, palette))
+            self.log_pane.grow(log_rows(feed, palette))
         line = self.line
         if line is not None:
-            status = self.query_one("#status", Rows)
-            status.show(status_rows(line, feed, palette, status.size.width))
+            self.status_pane.show(status_rows(line, feed, palette, self.status_pane.size.width))
 
     @property
     def page_mode(self) -> bool:
@@ -156,7 +157,7 @@ class RunScreen(Screen[None]):
             left.append(
                 f"{page}{count} ", f"{palette.strong} underline" if here else palette.warn if count else palette.muted
             )
-        words = self.query_one(ChartGrid).words() if self.page == "curves" else ""
+        words = self.curves.words() if self.page == "curves" else ""
         right = Text.assemble((words, palette.muted), (" [ ] ", palette.key)) if words else Text("")
         return two_ends(left, right, width, "")
 
@@ -173,17 +174,17 @@ class RunScreen(Screen[None]):
         if page == "curves":
             self.set_focus(None)
         else:
-            self.query_one(f"#{page}").focus()
-        self.query_one("#tabs", Bar).update()
+            self.panes[page].focus()
+        self.tabs.update()
         self.call_after_refresh(self.show_line)
 
     def action_charts(self, step: int) -> None:
-        self.query_one(ChartGrid).turn(step)
-        self.query_one("#tabs", Bar).update()
+        self.curves.turn(step)
+        self.tabs.update()
 
     def action_zoom(self) -> None:
-        self.query_one(ChartGrid).zoom()
-        self.query_one("#tabs", Bar).update()
+        self.curves.zoom()
+        self.tabs.update()
 
     def action_log_scale(self) -> None:
         self.look = replace(self.look, log_y=not self.look.log_y)

@@ -45,24 +45,26 @@ class RunsScreen(Screen[None]):
         super().__init__(id=id)
         self.chosen: str | None = None
         self.listed: tuple[RunLine, ...] = ()
+        self.table = Choice(id="table")
+        self.empty = Rows(id="empty", focusable=False)
+        self.words = Rows(id="preview-words", focusable=False)
+        self.charts = [ChartWidget(id=f"preview-{index}") for index in PREVIEW_CHARTS]
+        self.keys = Bar(self._keys, id="keys")
 
     def compose(self) -> ComposeResult:
         yield Bar(self._title, id="title")
         yield Bar(self._header, id="header")
-        yield Choice(id="table")
-        yield Rows(id="empty", focusable=False)
+        yield self.table
+        yield self.empty
         with Vertical(id="preview"):
             yield Bar(self._rule, id="rule")
-            yield Rows(id="preview-words", focusable=False)
-            with Horizontal(id="preview-charts"):
-                for index in PREVIEW_CHARTS:
-                    yield ChartWidget(id=f"preview-{index}")
-        yield Bar(self._keys, id="keys")
+            yield self.words
+            yield Horizontal(*self.charts, id="preview-charts")
+        yield self.keys
 
     def on_mount(self) -> None:
         self.app.runs_changed.subscribe(self, lambda _: self.show_runs())
         self.app.feed_changed.subscribe(self, lambda _: self.show_charts())
-        self.query_one("#table").focus()
         self.show_runs()
 
     def on_screen_resume(self) -> None:
@@ -77,7 +79,7 @@ class RunsScreen(Screen[None]):
 
     def show_runs(self) -> None:
         """Draw the table from the app's runs; only rows that changed are painted."""
-        table, runs = self.query_one("#table", Choice), self.app.runs
+        table, runs = self.table, self.app.runs
         self.listed = runs
         self.set_class(not runs, "-empty")
         columns = columns_for(self.size.width)
@@ -89,7 +91,7 @@ class RunsScreen(Screen[None]):
             table.move_to(max(0, index))
             self._choose(max(0, index))
         else:
-            self.query_one("#empty", Rows).show(self._empty_rows())
+            self.empty.show(self._empty_rows())
             self.chosen = None
         for bar in self.query(Bar):
             bar.update()
@@ -113,13 +115,13 @@ class RunsScreen(Screen[None]):
 
     def show_preview(self) -> None:
         """The chosen run in words; its curves come with the feed."""
-        line, words = self.line(), self.query_one("#preview-words", Rows)
+        line = self.line()
         if line is not None:
             rows = preview_rows(line, self.app.palette, self.size.width)
-            words.show(rows)
+            self.words.show(rows)
             spare = self.size.height - FRAME_ROWS - len(self.listed)
-            words.styles.height = max(2, min(len(rows), max(6, spare if self.has_class("-short") else 12)))
-        self.query_one("#keys", Bar).update()
+            self.words.styles.height = max(2, min(len(rows), max(6, spare if self.has_class("-short") else 12)))
+        self.keys.update()
         self.show_charts()
 
     def show_charts(self) -> None:
@@ -129,8 +131,8 @@ class RunsScreen(Screen[None]):
         feed = self.app.feed_of(self.chosen)
         if feed is not None:
             charts = feed.charts()
-            for index in PREVIEW_CHARTS:
-                self.query_one(f"#preview-{index}", ChartWidget).update_chart(charts[index])
+            for index, widget in zip(PREVIEW_CHARTS, self.charts, strict=True):
+                widget.update_chart(charts[index])
 
     def _title(self, width: int) -> Text:
         return title_line("runs", self.app.runs_dir, self.app.runs, self.app.palette, width)

@@ -35,23 +35,21 @@ class StopScreen(ModalScreen[str | None]):
 
     def __init__(self, run_id: str) -> None:
         super().__init__()
-        self.run_id = run_id
+        self.choices = Choice(id="choices")
+        self.dialog = Vertical(self.choices, id="dialog")
+        self.dialog.border_title = f"stop {middle(run_id, 40)}?"
 
     def compose(self) -> ComposeResult:
-        with Vertical(id="dialog"):
-            yield Choice(id="choices")
+        yield self.dialog
 
     def on_mount(self) -> None:
         palette = self.app.palette
-        self.query_one("#dialog").border_title = f"stop {middle(self.run_id, 40)}?"
-        choices = self.query_one("#choices", Choice)
-        choices.show(
+        self.choices.show(
             [
                 Text.assemble((f" {key:<4}", palette.key), (words, palette.text), no_wrap=True)
                 for _, key, words in CHOICES
             ]
         )
-        choices.focus()
 
     @on(Choice.Chosen)
     def chosen(self, message: Choice.Chosen) -> None:

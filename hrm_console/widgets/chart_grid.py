@@ -27,7 +27,7 @@ def grid_for(width: int, height: int, num_charts: int) -> tuple[int, int]:
 
     def merit(option: tuple[int, int]) -> tuple[int, float]:
         columns, rows = option
-        shape = (width / columns) / (2 * height / rows)
+        shape = (width / columns) / (2 * max(1, height) / rows)
         return min(num_charts, columns * rows), -abs(shape - 2)
 
     return max(options, key=merit, default=(1, 1))

@@ -1,0 +1,128 @@
+"""Hostile text in run folders against what reaches the terminal: no payload arrives raw, on screens or in a pty."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import subprocess
+import sys
+import time
+
+import pytest
+
+from hrm_console.app import ConsoleApp
+from hrm_console.once import print_once
+from hrm_console.screens.run import RunScreen
+from hrm_core.runs.text import clean
+
+PAYLOADS = (
+    "\x1b]52;c;cHduZWQ=\x07",  # clipboard
+    "\x1b]0;pwned\x07",  # title
+    "\x1b[2J",  # clear
+    "\x1b[6n",  # report the cursor
+    "\x1bc",  # reset
+    "\x9b31m",  # C1 CSI
+    "\x9d0;pwned\x9c",  # C1 OSC
+    "\u202egnp.exe",  # right to left
+    "[bold red]markup[/]",
+    "[@click=app.quit]x[/]",
+    "a\rb\x08\x08",
+    "\x7f\x00\x05",
+    "x" * 5_000,
+)
+ALL = " ".join(PAYLOADS)
+
+
+def hostile_run(runs):
+    """A run whose every text is hostile."""
+    alarm = {"name": f"a{ALL}", "sentence": ALL, "advice": ALL}
+    folder = runs.make("one", alarms=(alarm,), log=tuple(PAYLOADS), experiment=ALL)
+    writer = runs.writers["one"]
+    writer.status(
+        {**runs.status("running", 200, alarms=(alarm,)), "stage": ALL, "best": {"metric": ALL, "value": 0.1, "step": 1}}
+    )
+    with (folder / "log.txt").open("ab") as file:
+        file.write(b"\xff\xfe\x1b]52;c;AA\x07 not text\n")
+    writer.evaluation(
+        {"step": 210, "kind": "full", "split": ALL, "weights": ALL, "metrics": {"exact": 0.5}, "notes": [ALL]}
+    )
+    (runs.folder / "evil\x1b]0;pwned\x07").mkdir()
+    (runs.folder / "evil\x1b]0;pwned\x07" / "run.json").write_text(json.dumps({"experiment": ALL}))
+
+
+def dangerous(text):
+    """Control characters other than a line end, or direction marks."""
+    return [character for character in text.replace("\n", "") if clean(character) != character]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (200, 60)])
+async def test_no_widget_title_or_toast_shows_a_payload_raw(runs, until, shown, size):
+    hostile_run(runs)
+    app = ConsoleApp(runs.folder, tick_s=0.05)
+    async with app.run_test(size=size, notifications=True) as pilot:
+        await until(pilot, lambda: len(app.runs) == 2)
+        assert not dangerous(shown(app))
+        app.say(ALL, bad=True)
+        await pilot.pause()
+        await until(pilot, lambda: "[bold red]" in shown(app))
+        assert not dangerous(shown(app))
+        app.show_run("one")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen) and app.screen.feed and app.screen.feed.read)
+        for page in "1234":
+            await pilot.press(page)
+            await pilot.pause()
+            assert not dangerous(shown(app))
+        await pilot.press("s")
+        await pilot.pause()
+        assert not dangerous(shown(app))
+        assert app.is_running
+
+
+def test_once_prints_no_payload_raw(runs, capsys):
+    hostile_run(runs)
+    assert print_once(runs.folder) == 0
+    assert not dangerous(capsys.readouterr().out)
+
+
+def read_until(descriptor, seen, wanted, timeout_s=40.0):
+    """Read from a terminal until `wanted` has come."""
+    end = time.monotonic() + timeout_s
+    while wanted not in seen and time.monotonic() < end:
+        if select.select([descriptor], [], [], 0.2)[0]:
+            try:
+                seen += os.read(descriptor, 65536)
+            except OSError:
+                break
+    assert wanted in seen, seen[-2000:]
+    return seen
+
+
+def test_through_a_real_terminal_nothing_of_a_payload_arrives_and_ctrl_q_leaves_with_0(runs):
+    hostile_run(runs)
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"}
+    argv = [sys.executable, "-m", "hrm_console", "--runs", str(runs.folder), "one"]
+    child = subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True)
+    os.close(theirs)
+    try:
+        seen = read_until(ours, b"", b"segments/s")
+        os.write(ours, b"4")
+        seen = read_until(ours, seen, "\u241b".encode())
+        os.write(ours, b"\x11")
+        while True:
+            try:
+                more = os.read(ours, 65536)
+            except OSError:
+                break
+            if not more:
+                break
+            seen += more
+        assert child.wait(timeout=20) == 0
+    finally:
+        child.kill()
+        child.wait()
+        os.close(ours)
+    for raw in (b"\x1b]52", b"\x1b]0;pwned", b"\x1bc", b"\x9d0;pwned", b"\xe2\x80\xae", b"\x1b[6n", b"\x05"):
+        assert raw not in seen, raw
