@@ -1,0 +1,195 @@
+"""`hrm eval`: a snapshot of a run, evaluated again on held-out tests, with other views or another split.
+
+Command-line room: a run or a snapshot folder -> the numbers of one evaluation, as tables or JSON. Nothing is written:
+a run's own rows are its trainer's. What the numbers mean is `hrm_core.evaluation`'s. Heavy imports are inside.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hrm_core.cli import runs_words as words
+from hrm_core.cli.options import (
+    clean,
+    json_option,
+    print_json,
+    print_line,
+    print_table,
+    progress,
+    runs_folder,
+    runs_option,
+)
+from hrm_core.errors import UserError
+
+if TYPE_CHECKING:
+    from hrm_core.data.dataset import Dataset
+    from hrm_core.evaluation.evaluate import Kind, Split
+    from hrm_core.recipe.schema import Recipe
+    from hrm_core.training.checkpoint import Snapshot
+
+SETTABLE = "evaluation."
+
+
+def find_snapshot(runs_dir: Path, word: str) -> Path:
+    """The snapshot folder that `word` names: its path, RUN (the last checkpoint), RUN@last, RUN@best or RUN@STEP."""
+    from hrm_core.runs.catalogue import find_run
+    from hrm_core.runs.snapshots import META_NAME, latest_good
+
+    if word and (Path(word) / META_NAME).is_file():
+        return Path(word)
+    name, at, which = word.rpartition("@")
+    if not at:
+        name, which = word, "last"
+    layout = find_run(runs_dir, name)
+    if which == "last":
+        found = latest_good(layout.checkpoints)
+    elif which == "best":
+        found = latest_good(layout.archive)
+    elif which.isascii() and which.isdigit() and len(which) <= 12:
+        step = int(which)
+        found = next((path for path in (layout.checkpoint(step), layout.best(step)) if path.is_dir()), None)
+    else:
+        raise UserError(f"{clean(word)}: write @last, @best or @ and a step after the run, such as {clean(name)}@best")
+    if found is None:
+        raise UserError(
+            f"run {clean(layout.run_id)} has no whole snapshot {clean(which)!r}; "
+            "its folders checkpoints and archive show which steps there are",
+            1,
+        )
+    return found
+
+
+def data_of(snapshot: Path, recipe: Recipe, given: Path | None) -> Path:
+    """The data file: the given one, the one its run began with, or the recipe's, built if it is missing."""
+    from hrm_core.cli.run_commands import ensure_data
+    from hrm_core.runs.files import read_json_object
+    from hrm_core.runs.layout import RunFolder
+
+    if given is None:
+        run_json = read_json_object(RunFolder(snapshot.resolve().parent.parent).run_json) or {}
+        began_with = run_json.get("data")
+        if isinstance(began_with, str) and Path(began_with).is_file():
+            return Path(began_with)
+    return ensure_data(recipe.data.source, given)
+
+
+def check_tasks(snapshot: Snapshot, dataset: Dataset, data: Path) -> None:
+    """UserError unless the data's tasks are those that the snapshot's identity rows belong to, in the same order."""
+    if tuple(dataset.tasks.ids) == snapshot.task_ids:
+        return
+    raise UserError(
+        f"{clean(str(data))} holds {len(dataset.tasks.ids)} tasks, not the {len(snapshot.task_ids)} that "
+        f"{clean(snapshot.path.name)} was trained with, or in another order.\nGive its own data file with --data.",
+        1,
+    )
+
+
+def changed_recipe(recipe: Recipe, views: int | None, settings: tuple[str, ...]) -> Recipe:
+    """The recipe with other evaluation settings; UserError for a setting of anything else."""
+    from hrm_core.recipe.lay import override_recipe
+
+    for setting in settings:
+        if not setting.startswith(SETTABLE):
+            raise UserError(
+                f"--set {clean(setting)}: only evaluation settings can be changed here, such as "
+                "evaluation.batch=16; the rest belongs to the trained weights"
+            )
+    lines = [*settings, *([f"evaluation.views={views}"] if views is not None else [])]
+    return override_recipe(recipe, lines) if lines else recipe
+
+
+@click.command("eval")
+@click.argument("snapshot", metavar="RUN|SNAPSHOT")
+@runs_option
+@click.option(
+    "--split", type=click.Choice(["val", "eval"]), default=None, help="Default: the one its run validates on."
+)
+@click.option("--views", type=click.IntRange(1, 2000), default=None, help="Views that vote (default: the recipe's).")
+@click.option("--weights", type=click.Choice(["evaluation", "raw"]), default="evaluation", show_default=True)
+@click.option("--fast", is_flag=True, help="The fast set only: a quarter of the tests, one view, no swaps.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Another evaluation setting; repeatable.")
+@click.option("--data", "data", type=click.Path(path_type=Path), default=None, metavar="FILE", help="The data file.")
+@json_option
+def eval_(
+    snapshot: str,
+    runs: Path | None,
+    split: Split | None,
+    views: int | None,
+    weights: str,
+    fast: bool,
+    settings: tuple[str, ...],
+    data: Path | None,
+    as_json: bool,
+) -> None:
+    """Evaluate RUN (its last checkpoint), RUN@best, RUN@STEP or a snapshot folder on held-out tests."""
+    folder = find_snapshot(runs_folder(runs), snapshot)
+    row = _evaluate(folder, split, views, weights, fast, settings, data)
+    if as_json:
+        print_json({"snapshot": str(folder), **row})
+        return
+    _print(folder, row)
+
+
+def _evaluate(
+    folder: Path,
+    split: Split | None,
+    views: int | None,
+    weights: str,
+    fast: bool,
+    settings: tuple[str, ...],
+    data: Path | None,
+) -> dict[str, Any]:
+    from hrm_core.data.dataset import load_dataset
+    from hrm_core.evaluation.evaluate import evaluate, num_predictions, validation_split
+    from hrm_core.model.inference import Predictor
+    from hrm_core.recipe.toml_io import from_toml
+    from hrm_core.runs.records import plain
+    from hrm_core.training.checkpoint import RECIPE, load_snapshot
+    from hrm_core.training.setup import apply_device, choose_device
+
+    trained = from_toml((folder / RECIPE).read_text(encoding="utf-8"))
+    recipe = changed_recipe(trained, views, settings)
+    chosen = choose_device(recipe.training)
+    apply_device(chosen, False)
+    loaded = load_snapshot(folder, weights, chosen.dtype, chosen.device)
+    path = data_of(folder, recipe, data)
+    dataset = load_dataset(path, recipe.data)
+    check_tasks(loaded, dataset, path)
+    where = split or validation_split(recipe)
+    kind: Kind = "fast" if fast else "full"
+    with progress(f"evaluating {loaded.run_id or folder.name}", num_predictions(dataset, recipe, where, kind)) as done:
+        evaluation = evaluate(
+            Predictor(loaded.model),
+            dataset,
+            recipe,
+            where,
+            kind,
+            loaded.step,
+            "ema" if loaded.weights == "ema" else "raw",
+            max_steps=0,  # a judgement after the fact: nothing is warming up
+            device=chosen.device,
+            on_rows=done,
+        )
+    row = plain(evaluation.row)
+    assert isinstance(row, dict)
+    return row
+
+
+def _print(folder: Path, row: dict[str, Any]) -> None:
+    print_line(f"{folder.resolve()}\n{words.evaluation_title(row)}")
+    print_line()
+    print_table(words.EVALUATION_COLUMNS, words.evaluation_table(row))
+    padded = [f"{name} {words.percent(value)}" for name, value in row["trivial"]["padded_accuracy"].items()]
+    print_line(f"padded 30x30, in %, of the trivial predictors: {', '.join(padded)}")
+    print_line()
+    for line in words.evaluation_lines(row):
+        print_line(line)
+    families = words.family_table(row)
+    if families:
+        print_line()
+        print_table(words.FAMILY_COLUMNS, families)
+    for alarm in row["alarms"]:
+        print_line(f"\n! {alarm['name']}: {alarm['sentence']}\n  {alarm['advice']}")
