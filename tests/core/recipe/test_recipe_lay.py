@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from hrm_core.errors import UserError
@@ -153,6 +157,14 @@ def test_hashes_are_stable_and_tell_recipes_apart() -> None:
     assert recipe_hash(recipe) == recipe_hash(build_recipe("EXP-00", ["training.seed=1"]).recipe)
     assert recipe_hash(recipe) != recipe_hash(other)
     assert recipe_hash(recipe, without=["training.seed"]) == recipe_hash(other, without=["training.seed"])
+
+
+def test_the_hash_is_the_same_in_another_process() -> None:
+    code = "from hrm_core.recipe.digest import recipe_hash; from hrm_core.recipe.lay import build_recipe; "
+    code += "print(recipe_hash(build_recipe('demo').recipe))"
+    environment = {**os.environ, "PYTHONHASHSEED": "7"}
+    found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == recipe_hash(build_recipe("demo").recipe)
 
 
 def test_difference_names_what_differs_and_nothing_else() -> None:
