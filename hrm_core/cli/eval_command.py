@@ -147,9 +147,13 @@ def _evaluate(
     from hrm_core.model.inference import Predictor
     from hrm_core.recipe.toml_io import from_toml
     from hrm_core.runs.records import plain
+    from hrm_core.runs.snapshots import verify_folder
     from hrm_core.training.checkpoint import RECIPE, load_snapshot
     from hrm_core.training.setup import apply_device, choose_device
 
+    problems = verify_folder(folder)
+    if problems:
+        raise UserError(f"{clean(str(folder))} is no whole snapshot: {clean(problems[0])}", 1)
     trained = from_toml((folder / RECIPE).read_text(encoding="utf-8"))
     recipe = changed_recipe(trained, views, settings)
     chosen = choose_device(recipe.training)
