@@ -40,6 +40,7 @@ class PredictsSegments(Protocol):
 class Predicted:
     """R predictions of a lane: tokens (R, T) uint8, halt_logit (R, segments), confidence (R) and loss (R) fp32.
 
+    A confidence that is not a number, from weights that are not, is 0: such a model must be evaluated to be told so.
     by_segment: row -> (segments, T) uint8, for the rows that were asked for.
     """
 
@@ -84,7 +85,7 @@ class Runner:
         return Predicted(
             tokens=torch.cat([output.tokens for output in outputs]).to(torch.uint8).cpu().numpy(),
             halt_logit=_numbers([output.halt_logit for output in outputs]),
-            confidence=_numbers([output.confidence for output in outputs]),
+            confidence=np.nan_to_num(_numbers([output.confidence for output in outputs]), nan=0.0),
             loss=_numbers([_loss(output) for output in outputs]),
             by_segment=by_segment,
         )

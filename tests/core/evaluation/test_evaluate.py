@@ -219,10 +219,14 @@ def test_a_split_without_pairs_is_refused_with_the_remedy(make) -> None:
     assert any(note.startswith("no held-out set") for note in notes)
 
 
-def test_a_loss_that_is_not_finite_is_no_number(make) -> None:
+def test_weights_that_are_not_numbers_are_evaluated_and_told(make) -> None:
     def breaks(tokens: Tensor, identity: Identity, side: int, labels: Any, every_segment: bool) -> SegmentsOutput:
-        return output(tokens, every_segment, loss=float("nan"))
+        nan = torch.full((len(tokens),), torch.nan)
+        every = tokens.long()[None].expand(2, -1, -1) if every_segment else None
+        return SegmentsOutput(tokens.long(), nan[:, None].expand(-1, 2), nan, nan, every)
 
-    row = evaluate(breaks, make(made_tasks(12)), RECIPE, "val", "fast", 5, "ema").row
-    assert row["loss"] is None
-    assert [alarm["name"] for alarm in row["alarms"]] == ["diverging"]
+    result = evaluate(breaks, make(made_tasks(12)), RECIPE, "val", "full", 5, "ema")
+    row = decode_row(encode_row(result.row))
+    assert row is not None and row["loss"] is None and row["calibration"]["brier"] == 0.0
+    assert "diverging" in [alarm["name"] for alarm in row["alarms"]]
+    assert result.predictions[0]["loss"] is None and result.predictions[0]["halt_logit"] == [None, None]
