@@ -29,7 +29,7 @@ from hrm_console.screens.launch import LaunchScreen
 from hrm_console.screens.run import RunScreen
 from hrm_console.screens.runs import RunsScreen
 from hrm_console.screens.stop import StopScreen
-from hrm_console.theme import CALM, palette_for, theme_for
+from hrm_console.theme import CALM, PLAIN, palette_for, theme_for
 from hrm_console.watching import Watching
 from hrm_core.runs.text import clean
 
@@ -65,6 +65,7 @@ class ConsoleApp(App[int]):
         self.runs_changed: Signal[None] = Signal(self, "runs changed")
         self.feed_changed: Signal[None] = Signal(self, "feed changed")
         self.register_theme(CALM)
+        self.register_theme(PLAIN)
         self.theme = theme_for(self.console.color_system)
 
     def get_default_screen(self) -> Screen[None]:

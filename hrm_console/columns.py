@@ -29,7 +29,9 @@ from hrm_console.words import (
     state_text,
 )
 
-NAME_MOST, ALARMS_MOST = 36, 48
+NAME_LEAST, NAME_MOST, ALARMS_MOST = 16, 36, 48
+# Columns of this rank and higher come only where names have room for an experiment, a date and a time.
+LUXURY, NAME_ROOMY = 9, 30
 
 
 @final
@@ -96,7 +98,7 @@ def _alarms(line: RunLine, width: int, palette: Palette) -> Text:
 
 COLUMNS = (
     Column("state", 10, 0, _state, right=False),
-    Column("run", 16, 0, _name, right=False),
+    Column("run", NAME_LEAST, 0, _name, right=False),
     Column("", 12, 9, _progress, right=False),
     Column("step", 11, 1, _steps),
     Column("loss", 6, 4, _number(lambda line: line.loss, number)),
@@ -116,7 +118,8 @@ def columns_for(width: int) -> list[Column]:
     chosen: list[Column] = []
     room = width - 2
     for column in sorted(COLUMNS, key=lambda column: column.rank):
-        if column.rank == 0 or room >= column.width + 1:
+        kept = NAME_ROOMY - NAME_LEAST if column.rank >= LUXURY else 0
+        if column.rank == 0 or room - kept >= column.width + 1:
             chosen.append(column)
             room -= column.width + 1
     widened = []

@@ -1,4 +1,4 @@
-"""The colours of the app: one Textual theme and one palette of styles for text drawn by us.
+"""The colours of the app: two Textual themes and two palettes of styles for text drawn by us.
 
 A terminal's number of colours ("standard" is 16, "256", "truecolor", or None) -> the theme's name and a `Palette` of
 rich styles. Every colour of the full palette is one of the 240 fixed xterm colours, so that 256-colour terminals (what
@@ -57,19 +57,19 @@ FULL = Palette(
 SIXTEEN = Palette(
     text="default",
     strong="bold",
-    muted="dim",
-    faint="dim",
-    accent="cyan",
-    good="green",
-    warn="yellow",
-    bad="red",
-    special="magenta",
-    cursor="reverse",
+    muted="bright_black",
+    faint="bright_black",
+    accent="bright_cyan",
+    good="bright_green",
+    warn="bright_yellow",
+    bad="bright_red",
+    special="bright_magenta",
+    cursor="bold on blue",
     cursor_blurred="underline",
-    bar="reverse",
-    title="bold",
+    bar="default",
+    title="bold underline",
     bar_alarm="bold black on yellow",
-    key="bold cyan",
+    key="bold bright_cyan",
 )
 
 CALM = Theme(
@@ -102,6 +102,45 @@ CALM = Theme(
 )
 
 
+PLAIN = Theme(
+    name="calm-16",
+    ansi=True,
+    dark=True,
+    primary="ansi_bright_cyan",
+    secondary="ansi_cyan",
+    accent="ansi_bright_cyan",
+    warning="ansi_bright_yellow",
+    error="ansi_bright_red",
+    success="ansi_bright_green",
+    foreground="ansi_default",
+    background="ansi_default",
+    surface="ansi_default",
+    panel="ansi_default",
+    boost="ansi_default",
+    variables={
+        "ansi-background": "ansi_black",
+        "ansi-foreground": "ansi_white",
+        "border": "ansi_cyan",
+        "border-blurred": "ansi_bright_black",
+        "block-cursor-foreground": "ansi_black",
+        "block-cursor-background": "ansi_white",
+        "scrollbar": "ansi_bright_black",
+        "scrollbar-hover": "ansi_cyan",
+        "scrollbar-active": "ansi_cyan",
+        "scrollbar-background": "ansi_default",
+        "scrollbar-background-hover": "ansi_default",
+        "scrollbar-background-active": "ansi_default",
+        "scrollbar-corner-color": "ansi_default",
+        "input-cursor-background": "ansi_white",
+        "input-cursor-foreground": "ansi_black",
+        "input-selection-background": "ansi_cyan",
+        "input-selection-foreground": "ansi_black",
+        "screen-selection-background": "ansi_cyan",
+        "screen-selection-foreground": "ansi_black",
+    },
+)
+
+
 def palette_for(color_system: str | None) -> Palette:
     """The palette for rich's name of a colour system: None (no colour), "standard", "256" or "truecolor"."""
     return FULL if color_system in ("256", "truecolor", "windows") else SIXTEEN
@@ -109,4 +148,4 @@ def palette_for(color_system: str | None) -> Palette:
 
 def theme_for(color_system: str | None) -> str:
     """The theme's name for rich's name of a colour system."""
-    return CALM.name if color_system in ("256", "truecolor", "windows") else "ansi-dark"
+    return CALM.name if color_system in ("256", "truecolor", "windows") else PLAIN.name

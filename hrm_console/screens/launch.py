@@ -19,7 +19,7 @@ from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.screen import Screen
 from textual.suggester import Suggester
-from textual.widgets import Button, Input, Label
+from textual.widgets import Input, Label
 
 from hrm_console.actions import bindings_of
 from hrm_console.launching import run_argv, shell_line, split_overrides
@@ -30,6 +30,7 @@ from hrm_console.screens.run import RunScreen
 from hrm_console.widgets.bar import Bar
 from hrm_console.widgets.cycle import Cycle
 from hrm_console.widgets.lines import Choice, Rows
+from hrm_console.widgets.press import Press
 from hrm_core.errors import UserError
 from hrm_core.runs.layout import check_name, new_run_id
 
@@ -85,7 +86,7 @@ class LaunchScreen(Screen[None]):
         self.name_field = Input(
             id="name", compact=True, placeholder="chosen for you", max_length=64, select_on_focus=False
         )
-        self.start_button = Button("Start (F5)", id="start", compact=True, variant="primary")
+        self.start_button = Press("Start  F5", id="start")
         self.changes = Rows(id="changes")
 
     def compose(self) -> ComposeResult:
@@ -178,7 +179,7 @@ class LaunchScreen(Screen[None]):
         changes = self.changes
         if self.answer is not None:
             changes.show(change_rows(self.answer.checked, card, palette, changes.size.width))
-        self.start_button.disabled = bool(self.problem() or self.starting or self.answer is None)
+        self.start_button.set_ready(not (self.problem() or self.starting or self.answer is None))
         for bar in self.query(Bar):
             bar.update()
 
@@ -234,7 +235,7 @@ class LaunchScreen(Screen[None]):
     def submitted(self, message: Input.Submitted) -> None:
         (self.name_field if message.input is self.overrides else self.start_button).focus()
 
-    @on(Button.Pressed)
+    @on(Press.Pressed)
     def pressed(self) -> None:
         self.action_start()
 

@@ -66,7 +66,7 @@ async def test_overrides_are_checked_as_they_are_typed(runs, until, shown, typed
         app.screen.overrides.value = typed[:-1]
         await pilot.press("end", typed[-1])
         await until(pilot, lambda: app.screen.answer.form[2] == typed and said in " ".join(shown(app).split()))
-        assert app.screen.query_one("#start").disabled
+        assert not app.screen.start_button.ready
         await pilot.press("f5")
         await pilot.pause()
         assert launcher.asked == []
@@ -101,7 +101,7 @@ async def test_without_a_name_one_is_made(runs, until):
     app = ConsoleApp(runs.folder, tick_s=0.05, launcher=launcher)
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await form(app, pilot, until, "demo")
-        await until(pilot, lambda: not app.screen.query_one("#start").disabled)
+        await until(pilot, lambda: app.screen.start_button.ready)
         app.screen.query_one("#start").focus()
         await pilot.press("enter")
         await until(pilot, lambda: launcher.asked)
@@ -116,7 +116,7 @@ async def test_what_the_command_says_is_shown_when_it_fails(runs, until, shown):
     app = ConsoleApp(runs.folder, tick_s=0.05, launcher=launcher)
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await form(app, pilot, until)
-        await until(pilot, lambda: not app.screen.query_one("#start").disabled)
+        await until(pilot, lambda: app.screen.start_button.ready)
         await pilot.press("f5")
         await until(pilot, lambda: "no space left on the disk of runs" in " ".join(shown(app).split()))
         assert isinstance(app.screen, LaunchScreen)
@@ -132,7 +132,7 @@ async def test_a_slow_start_does_not_hold_the_app(runs, until, shown):
     app = ConsoleApp(runs.folder, tick_s=0.05, launcher=launcher)
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await form(app, pilot, until)
-        await until(pilot, lambda: not app.screen.query_one("#start").disabled)
+        await until(pilot, lambda: app.screen.start_button.ready)
         await pilot.press("f5")
         await until(pilot, lambda: "starting: hrm run EXP-00" in " ".join(shown(app).split()))
         await pilot.press("escape")
@@ -147,7 +147,7 @@ async def test_names_that_are_not_allowed_are_refused(runs, until, name):
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await form(app, pilot, until)
         app.screen.query_one("#name").value = name
-        await until(pilot, lambda: "not allowed" in app.screen.problem() and app.screen.query_one("#start").disabled)
+        await until(pilot, lambda: "not allowed" in app.screen.problem() and not app.screen.start_button.ready)
 
 
 def test_a_word_is_completed_to_a_key_and_a_choice():

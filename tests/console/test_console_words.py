@@ -133,7 +133,7 @@ def test_a_lost_run_is_told_how_to_go_on():
 def test_sixteen_colour_terminals_get_their_own_palette():
     assert palette_for("standard") is SIXTEEN and palette_for(None) is SIXTEEN
     assert palette_for("256") is FULL and palette_for("truecolor") is FULL
-    assert theme_for("standard") == "ansi-dark" and theme_for("256") == "calm"
+    assert theme_for("standard") == "calm-16" and theme_for("256") == "calm"
 
 
 def test_the_full_palette_holds_fixed_xterm_colours_only():
