@@ -55,7 +55,7 @@ def test_attention_equals_formula(side: int, heads: int, width: int) -> None:
     torch.testing.assert_close(attended, expected)
 
 
-@pytest.mark.parametrize("tokens", [50, 300, 600])
+@pytest.mark.parametrize("tokens", [50, 300, 600, 1100])
 def test_attention_paths_agree_and_have_gradients(tokens: int) -> None:
     query, key, value = (normal(2, 2, tokens, 32, seed=seed) for seed in range(3))
     expected = ((query @ key.transpose(-1, -2)) / math.sqrt(32)).softmax(-1) @ value

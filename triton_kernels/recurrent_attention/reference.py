@@ -7,12 +7,11 @@ The output projection is residual_norm's.
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from triton_kernels.recurrent_attention.by_sample import attend_by_sample
 from triton_kernels.runtime import attention_path
 
 
@@ -36,17 +35,12 @@ def attend(query: Tensor, key: Tensor, value: Tensor, key_length: Tensor | None 
     path = attention_path(query, needs_grad)
     if path == "fused":
         return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-    scale = 1.0 / math.sqrt(query.shape[-1])
-    if path == "materialised" or mask is not None:
-        scores = torch.matmul(query * scale, key.transpose(-1, -2))
-        if mask is not None:
-            scores = scores.masked_fill(~mask, float("-inf"))
-        return torch.matmul(torch.softmax(scores, -1), value)
-    output = torch.empty_like(query, memory_format=torch.contiguous_format)
-    for sample in range(query.shape[0]):
-        scores = torch.bmm(query[sample] * scale, key[sample].transpose(-1, -2))
-        torch.bmm(torch.softmax(scores, -1), value[sample], out=output[sample])
-    return output
+    if path == "by_sample" and mask is None:
+        return attend_by_sample(query, key, value)
+    scores = torch.matmul(query * query.shape[-1] ** -0.5, key.transpose(-1, -2))
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    return torch.matmul(torch.softmax(scores, -1), value)
 
 
 def recurrent_attention(
