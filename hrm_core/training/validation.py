@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, Literal, final
 
 from hrm_core.data.dataset import Dataset
-from hrm_core.evaluation.evaluate import Evaluation, evaluate
+from hrm_core.evaluation.evaluate import Evaluation, evaluate, validation_split
 from hrm_core.evaluation.predictions import task_records
 from hrm_core.model.inference import Predictor
 from hrm_core.runs.reader import evaluation_rows, log_tail
@@ -42,10 +42,7 @@ class Validator:
         self.writer = writer
         self.progress = progress
         self.say = say
-        self.split: Literal["val", "eval"] = recipe.data.validate_on
-        if recipe.data.train_on_val_tests and self.split == "val":
-            # Nothing is held out: the evaluation tests are reported, and nothing may be selected on them.
-            self.split = "eval"
+        self.split: Literal["val", "eval"] = validation_split(recipe)
         self.gate = ValidationGate(recipe.training.patience, recipe.training.early_stop, progress.gate)
         self.previous: list[dict[str, Any]] = evaluation_rows(writer.layout)
         self.predictor = Predictor(parts.model)
@@ -119,7 +116,7 @@ class Validator:
                 self.writer.event("alarm", progress.step, **alarm)
                 self.say(f"ALARM {alarm['name']}: {alarm['sentence']} {alarm['advice']}")
         progress.alarms = alarms
-        self.say(describe(row))
+        self.say(describe(row, self.parts.recipe.evaluation.score))
 
     def _archive(self, row: dict[str, Any]) -> None:
         """Weights, recipe, status, the log window, the evaluation and the predictions of a new best."""
@@ -145,10 +142,9 @@ def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f} %"
 
 
-def describe(row: dict[str, Any]) -> str:
+def describe(row: dict[str, Any], score: str) -> str:
     """One line for the log: the score and the cell accuracy, each beside what the best trivial predictor gets."""
     parts = []
-    score = "padded_accuracy" if row["score"] == row["metrics"].get("padded_accuracy") else "exact"
     for name in dict.fromkeys((score, "exact", "cell_accuracy")):
         trivial = [value for value in row["trivial"].get(name, {}).values() if value is not None]
         best = f" (trivial {_percent(max(trivial))})" if trivial else ""
