@@ -45,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.run is not None:
             check_name(options.run)
         runs_dir = options.runs if options.runs is not None else default_runs_dir()
+        runs_dir = runs_dir.expanduser().absolute()
         if runs_dir.exists() and not runs_dir.is_dir():
             raise UserError(f"{runs_dir} is a file; give --runs the folder that holds the runs")
     except UserError as error:

@@ -35,6 +35,7 @@ from hrm_core.runs.text import clean
 
 FEED_PAUSE_S = 0.1
 TOAST_LENGTH = 300
+FIRST_FRAME_S = 0.02
 
 
 @final
@@ -72,7 +73,8 @@ class ConsoleApp(App[int]):
         return RunsScreen(id="_default")
 
     def on_mount(self) -> None:
-        self.call_after_refresh(self.watching.start)
+        # A timer, not call_after_refresh: that is lost when a key opens another screen before the first frame.
+        self.set_timer(FIRST_FRAME_S, self.watching.start)
 
     def on_unmount(self) -> None:
         self.watching.stop()
@@ -127,6 +129,7 @@ class ConsoleApp(App[int]):
                 # A long file comes in a hundred batches; its curves are drawn some of the times, not all of them.
                 self.feed_due = True
                 self.set_timer(FEED_PAUSE_S, self._publish_feed)
+        self.watching.taken()
 
     def _publish_feed(self) -> None:
         self.feed_due = False

@@ -21,6 +21,7 @@ from hrm_console.words import (
     count,
     duration,
     finite,
+    fold,
     number,
     plain,
     progress_bar,
@@ -31,6 +32,7 @@ from hrm_console.words import (
     table,
     wrap,
 )
+from hrm_core.runs.text import clean
 
 METRICS = (
     ("exact", "exact"),
@@ -156,7 +158,7 @@ def status_rows(line: RunLine, feed: Feed | None, palette: Palette, width: int) 
             ("step", f"{line.step:.0f} of {NOTHING if line.max_steps is None else f'{line.max_steps:.0f}'}{done}")
         )
     for name, key, words in STATUS_VALUES:
-        if status.get(key) not in (None, ""):
+        if status.get(key) not in (None, "") and (key, status[key]) != ("stage", 0):
             pairs.append((name, words(status[key], status)))
     for name, key in (("ended", "reason"), ("error", "error")):
         if line.result.get(key):
@@ -232,15 +234,15 @@ def _columns(name: str, value: str, trivial: str, lift: str, style: str) -> Text
     return Text(f" {name:<14}{value:>7}{trivial:>9}{lift:>7}", style=style, no_wrap=True, end="")
 
 
-def log_rows(feed: Feed | None, palette: Palette) -> list[Text]:
-    """The log's tail, each line cleaned, errors and warnings marked by colour."""
+def log_rows(feed: Feed | None, palette: Palette, width: int) -> list[Text]:
+    """The log's tail, cleaned and folded to the width, errors and warnings marked by colour."""
     if feed is None or not feed.log:
         return [Text(" nothing logged yet" if feed is not None and feed.read else " reading …", style=palette.muted)]
-    rows = []
+    rows: list[Text] = []
     for line in feed.log:
         low = line.lower()
         style = palette.bad if "error" in low else palette.warn if "warn" in low or "alarm" in low else palette.text
-        rows.append(plain(" " + line.expandtabs(4), style))
+        rows += [Text(part, style, no_wrap=True, end="") for part in fold(clean(line.expandtabs(4)), width - 1)]
     return rows
 
 

@@ -16,7 +16,7 @@ from hrm_console.charts.view import View
 from hrm_console.words import finite
 
 Row = dict[str, Any]
-LOG_LINES = 2_000
+LOG_LINES = 1_000
 EVENTS = 500
 TRAINING, FAST, FULL, TRIVIAL = 75, 222, 177, 246
 BEST_MARK, WARN_MARK, QUIET_MARK = 114, 203, 240

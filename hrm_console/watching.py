@@ -26,12 +26,12 @@ from hrm_core.runs.tail import JsonlTail, TextTail
 
 Signature = tuple[tuple[int, int], ...]
 
-BATCH_ROWS = 1_000
+BATCH_ROWS = 500
 LOG_BYTES = 2**18
 # One share of the time for reading at most, so that a slow disk or a crowded folder does not keep a core busy.
 DUTY = 0.25
-# Between batches of a long file, so that the app's thread gets its turn.
-BREATH_S = 0.002
+# How long the thread waits for the app to take a batch before it sends the next anyway (the app may be leaving).
+TAKEN_S = 2.0
 
 
 @final
@@ -91,6 +91,8 @@ class Tails:
         self.evaluations = JsonlTail(self.files.evaluations)
         self.events = JsonlTail(self.files.events)
         self.log = TextTail(self.files.log, last_bytes=LOG_BYTES)
+        self.output = TextTail(self.files.output, last_bytes=LOG_BYTES)
+        self.logged = False
         self.first = True
 
     def poll(self) -> list[Batch]:
@@ -109,11 +111,15 @@ class Tails:
         self.first = False
         batch.metrics, batch.evaluations = self.metrics.poll(), self.evaluations.poll()
         batch.events, batch.log = self.events.poll(), self.log.poll()[-LOG_LINES:]
+        self.logged = self.logged or bool(batch.log)
+        if not self.logged:
+            # Before its first step a run speaks of the data that it builds, or of what went wrong, only there.
+            batch.log = self.output.poll()[-LOG_LINES:]
         return batch
 
 
 def split(batch: Batch) -> list[Batch]:
-    """One batch, with the metrics beyond the first thousand in batches of their own."""
+    """One batch, with the metrics beyond the first few hundred in batches of their own."""
     if not batch:
         return []
     rest = [
@@ -133,6 +139,7 @@ class Watching:
         self.tick_s = tick_s
         self._post = post
         self._wake = threading.Condition()
+        self._taken = threading.Semaphore(0)
         self._wanted: Path | None = None
         self._tails: tuple[Path, Tails] | None = None
         self._posted: tuple[tuple[RunLine, ...], str] | None = None
@@ -162,6 +169,10 @@ class Watching:
         """Look at once."""
         with self._wake:
             self._wake.notify()
+
+    def taken(self) -> None:
+        """The app has taken a batch of rows."""
+        self._taken.release()
 
     def _loop(self) -> None:
         while not self._leave:
@@ -195,8 +206,8 @@ class Watching:
                 if self._wanted != wanted or self._leave:
                     return
                 self._post(RunRead(batch))
-                if len(batches) > 1:
-                    time.sleep(BREATH_S)
+                # One batch under way at a time: the app's queue never holds seconds of work before the next key.
+                self._taken.acquire(timeout=TAKEN_S)
 
     def _poll(self, tails: Tails) -> list[Batch]:
         try:

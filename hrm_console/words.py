@@ -30,7 +30,7 @@ STATE_MARKS = {
 }
 ENDED = frozenset({"finished", "stopped", "failed"})
 LIVE = frozenset({"starting", "running", "paused", "stopping", "stalled"})
-RESUMABLE = frozenset({"lost", "stopped", "failed", "finished"})
+RESUMABLE = frozenset({"lost", "stopped", "failed"})
 
 
 def plain(value: object, style: str = "", width: int | None = None) -> Text:
@@ -153,6 +153,18 @@ def wrap(value: object, width: int, style: str = "", indent: str = "", first: st
             break_on_hyphens=False,
         ) or [""]
     return [Text(line, style=style, no_wrap=True, end="") for line in lines]
+
+
+def fold(text: str, width: int, indent: str = "   ") -> list[str]:
+    """A cleaned line as rows of at most `width` characters, the further ones indented. Far faster than `wrap`."""
+    rows, rest, lead = [], text, " "
+    while len(rest) + len(lead) > width > 2 * len(indent):
+        room = width - len(lead)
+        at = rest.rfind(" ", room // 2, room + 1)
+        at = room if at < 0 else at
+        rows.append(lead + rest[:at])
+        rest, lead = rest[at:].lstrip(" "), indent
+    return [*rows, lead + rest]
 
 
 def clean_lines(text: str) -> list[str]:

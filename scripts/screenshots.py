@@ -1,16 +1,21 @@
 """Takes the README's pictures: the runs screen and a run's screen as SVG, from a folder of real runs.
 
-    python scripts/screenshots.py --runs runs [--run RUN] [--out docs/screenshots] [--size 120x36]
+    python scripts/screenshots.py --runs runs [--run RUN] [--out docs/screenshots] [--size 140x40]
 
-The runs are only read. Without --run the first listed one is opened. Writes runs.svg and run.svg, and launch.svg.
+The runs are only read. Without --run the first listed one is opened. Writes runs.svg, run.svg and
+launch.svg.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 from pathlib import Path
+
+# Without a terminal Textual would choose sixteen colours; it reads this when it is imported.
+os.environ["TEXTUAL_COLOR_SYSTEM"] = "truecolor"
 
 from textual.pilot import Pilot
 
@@ -62,7 +67,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, required=True)
     parser.add_argument("--run")
     parser.add_argument("--out", type=Path, default=Path("docs/screenshots"))
-    parser.add_argument("--size", default="120x36", help="columns x rows")
+    parser.add_argument("--size", default="140x40", help="columns x rows")
     options = parser.parse_args()
     columns, _, rows = options.size.partition("x")
     options.out.mkdir(parents=True, exist_ok=True)

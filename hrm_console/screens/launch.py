@@ -107,7 +107,7 @@ class LaunchScreen(Screen[None]):
         self.changes.border_title = "difference from EXP-00"
         self.app.runs_changed.subscribe(self, lambda _: self.title_bar.update())
         self.about.show([Text("reading the experiments …", style=self.app.palette.muted)])
-        self.call_after_refresh(self.app.in_thread, self._load)
+        self.app.in_thread(self._load)
 
     def on_resize(self) -> None:
         self.call_after_refresh(self.draw)

@@ -47,7 +47,7 @@ class RunScreen(Screen[None]):
         self.run_id = run_id
         self.page = "curves"
         self.look = Look()
-        self.log_of: tuple[Feed | None, int] = (None, -1)
+        self.log_of: tuple[Feed | None, int, int] = (None, -1, 0)
         self.tabs = Bar(self._tabs, id="tabs")
         self.curves = ChartGrid(NUM_CHARTS, id="curves")
         self.log_pane = Log(id="log", classes="pane")
@@ -117,10 +117,11 @@ class RunScreen(Screen[None]):
         feed, palette = self.feed, self.app.palette
         if feed is not None:
             self.curves.draw(feed.charts(self.look))
-        seen = (feed, -1 if feed is None else feed.log_count)
+        width = self.log_pane.size.width
+        seen = (feed, -1 if feed is None else feed.log_count, width)
         if seen != self.log_of:
             self.log_of = seen
-            self.log_pane.grow(log_rows(feed, palette))
+            self.log_pane.grow(log_rows(feed, palette, width))
         line = self.line
         if line is not None:
             self.status_pane.show(status_rows(line, feed, palette, self.status_pane.size.width))
