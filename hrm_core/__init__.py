@@ -1,1 +1,1 @@
-"""The engine of hrm-console: recipes, runs, data, model, learning, training, evaluation, commands. See README.md beside this file."""
+"""The engine of hrm-console, room by room; README.md beside this file is the walk through it."""
