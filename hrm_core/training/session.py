@@ -11,6 +11,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -165,9 +166,10 @@ def _train(writer: RunWriter, parts: StepParts, dataset: Dataset, progress: Prog
         raise
     except BaseException as error:
         reason = f"{type(error).__name__}: {error}"
-        writer.event("failed", progress.step, reason=reason)
-        say(f"failed at step {progress.step}: {reason}")
-        writer.result({"state": "failed", "reason": reason, "step": progress.step, "best": progress.best})
+        with suppress(OSError):  # a full disk may be why; the first error is the one to show
+            writer.event("failed", progress.step, reason=reason)
+            say(f"failed at step {progress.step}: {reason}")
+            writer.result({"state": "failed", "reason": reason, "step": progress.step, "best": progress.best})
         raise
     finally:
         if lock is not None:
