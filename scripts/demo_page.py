@@ -66,9 +66,9 @@ def pooled(found: list[dict[str, Any]]) -> str:
         item["last"]["metrics"]["cell_accuracy"] - item["last"]["trivial"]["cell_accuracy"]["copy"] for item in found
     ) / len(found)
     return (
-        f"Pooled over {len(found)} seeds: **{right} of {pairs} held-out test pairs exactly right, {percent(right / pairs)}** "
-        f"(95 % Wilson interval {percent(low)} to {percent(high)}; the pairs of different seeds are the same 69, so the "
-        f"interval is for these tasks); the best trivial predictor gets {percent(trivial)}. Cell accuracy is "
+        f"Pooled over {len(found)} seeds: **{right} of {pairs} held-out test pairs exactly right, "
+        f"{percent(right / pairs)}** (95 % Wilson interval {percent(low)} to {percent(high)}; the pairs of different "
+        f"seeds are the same 69, so the interval is for these tasks); the best trivial predictor gets {percent(trivial)}. Cell accuracy is "
         f"{100 * lift:.1f} points above copying the input, on the mean."
     )
 
@@ -86,15 +86,15 @@ def main() -> int:
         "# The demonstration: five seeds, fixed beforehand",
         "",
         "`hrm run demo training.seed=N training.threads=1`, two runs at once on two cores. Written by "
-        "`scripts/demo_page.py` from the run folders: the last step's evaluation weights (EMA 0.99) on the 69 test pairs "
-        "of the 60 tasks, never trained on. Transductive: the tasks' demonstrations are the training pairs.",
+        "`scripts/demo_page.py` from the run folders: the last step's evaluation weights (EMA 0.99) on the 69 test "
+        "pairs of the 60 tasks, never trained on. Transductive: the tasks' demonstrations are the training pairs.",
         "",
         *table(found),
         "",
         pooled(found),
         "",
-        f"Device {run['device'] or 'CPU'} ({run['device_kind']}), {run['threads']} thread a run, {run['dtype']}; Python "
-        f"{run['versions']['python']}, torch {run['versions']['torch']}; {run['created_utc'][:10]}; commit "
+        f"Device {run['device'] or 'CPU'} ({run['device_kind']}), {run['threads']} thread a run, {run['dtype']}; "
+        f"Python {run['versions']['python']}, torch {run['versions']['torch']}; {run['created_utc'][:10]}; commit "
         f"{', '.join(sorted(str(commit)[:12] for commit in commits))}.",
     ]
     options.out.parent.mkdir(parents=True, exist_ok=True)
