@@ -37,7 +37,7 @@ from hrm_core.training.checkpoint import load_state
 from hrm_core.training.plan import Plan, make_plan
 from hrm_core.training.policy import Policy
 from hrm_core.training.progress import Progress
-from hrm_core.training.setup import Device, apply_device, build_parts, choose_device
+from hrm_core.training.setup import Device, apply_device, build_parts, choose_device, cpu_name
 from hrm_core.training.step import StepParts
 from hrm_core.training.trainer import Trainer
 
@@ -88,7 +88,7 @@ def _describe(resolved: ResolvedRecipe, dataset: Dataset, data_path: Path, chose
         "seed": recipe.training.seed,
         "versions": versions(),
         "commit": commit(),
-        "device": torch.cuda.get_device_name() if cuda else platform.processor() or platform.machine(),
+        "device": torch.cuda.get_device_name() if cuda else cpu_name(),
         "device_kind": chosen.device.type,
         "dtype": str(chosen.dtype).removeprefix("torch."),
         "threads": chosen.threads,

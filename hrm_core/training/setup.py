@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import final
 
 import torch
@@ -34,6 +35,20 @@ class Device:
     dtype: torch.dtype
     threads: int
     notes: tuple[str, ...]
+
+
+def cpu_name() -> str:
+    """The processor's name, as /proc/cpuinfo has it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return "CPU"
+    found: dict[str, str] = {}
+    for line in lines:
+        key, _, value = line.partition(":")
+        found.setdefault(key.strip(), value.strip())
+    model = f"family {found.get('cpu family')} model {found.get('model')}" if "cpu family" in found else ""
+    return f"{found.get('model name', 'CPU')} ({model})" if model else found.get("model name", "CPU")
 
 
 def choose_device(config: TrainingConfig) -> Device:

@@ -12,7 +12,6 @@ import statistics
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, final
 
 import torch
@@ -23,7 +22,7 @@ from hrm_core.recipe.estimate import flops_per_segment
 from hrm_core.recipe.lay import build_recipe
 from hrm_core.recipe.schema import Recipe
 from hrm_core.training.session import commit, versions
-from hrm_core.training.setup import build_parts, choose_device
+from hrm_core.training.setup import build_parts, choose_device, cpu_name
 from hrm_core.training.step import Sum, train_step
 
 # Shapes that are compared over time and with other code. The first is HRM's own padded form at hidden 256.
@@ -73,20 +72,6 @@ def shape_recipe(name: str, overrides: tuple[str, ...] = ()) -> Recipe:
     if name in SHAPES:
         return build_recipe("EXP-00", [*SHAPES[name], *overrides]).recipe
     return build_recipe(name, overrides).recipe
-
-
-def cpu_name() -> str:
-    """The processor's name, as /proc/cpuinfo has it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return "CPU"
-    found: dict[str, str] = {}
-    for line in lines:
-        key, _, value = line.partition(":")
-        found.setdefault(key.strip(), value.strip())
-    model = f"family {found.get('cpu family')} model {found.get('model')}" if "cpu family" in found else ""
-    return f"{found.get('model name', 'CPU')} ({model})" if model else found.get("model name", "CPU")
 
 
 def _peak_gib(device: torch.device) -> float:

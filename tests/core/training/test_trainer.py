@@ -1,0 +1,154 @@
+"""The loop around the step on a tiny run: what non-finite steps, early stop, pause and a time budget do to it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hrm_core.data.dataset import load_dataset
+from hrm_core.recipe.lay import build_recipe
+from hrm_core.recipe.toml_io import to_toml
+from hrm_core.runs.control import request
+from hrm_core.runs.reader import events, metrics_rows, read_run
+from hrm_core.runs.writer import RunWriter
+from hrm_core.training import trainer as trainer_module
+from hrm_core.training.plan import make_plan
+from hrm_core.training.policy import Policy
+from hrm_core.training.progress import Progress
+from hrm_core.training.setup import build_parts, choose_device
+from hrm_core.training.step import StepParts
+from hrm_core.training.trainer import Trainer
+from hrm_core.training.validation_gate import EarlyStop
+
+TINY = (
+    "training.max_steps=60",
+    "training.batch=4",
+    "training.dtype=fp32",
+    "training.log_every=1",
+    "training.checkpoint_every=10",
+    "training.fast_validation_every=30",
+    "training.full_validation_every=30",
+    "schedule.warmup=5",
+    "model.hidden=32",
+    "model.heads=1",
+    "model.h_layers=1",
+    "model.l_layers=1",
+    "halting.max_segments=2",
+    "evaluation.views=1",
+    "evaluation.segment_grids=0",
+)
+
+
+def make(arc1_file: Path, folder: Path, *overrides: str) -> Trainer:
+    recipe = build_recipe("demo", (*TINY, *overrides)).recipe
+    dataset = load_dataset(arc1_file, recipe.data)
+    parts = build_parts(recipe, dataset, choose_device(recipe.training))
+    writer = RunWriter.create(folder, to_toml(recipe), {"experiment": "demo"})
+    return Trainer(writer, parts, dataset, Progress(make_plan(recipe)), Policy(), writer.log)
+
+
+def kinds(folder: Path) -> list[str]:
+    return [str(event["kind"]) for event in events(folder)]
+
+
+def poison_at(monkeypatch: pytest.MonkeyPatch, trainer: Trainer, steps: set[int]) -> None:
+    """Makes these steps' states, and so their gradients, NaN; each once."""
+    original = trainer_module.train_step
+    left = set(steps)
+
+    def step(parts: StepParts) -> None:
+        if trainer.progress.step in left:
+            left.discard(trainer.progress.step)
+            parts.lanes[0]["halted"].fill_(False)
+            parts.lanes[0]["high"].fill_(float("nan"))
+        original(parts)
+
+    monkeypatch.setattr(trainer_module, "train_step", step)
+
+
+def test_one_bad_step_lowers_the_rate_and_the_run_ends_well(
+    arc1_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make(arc1_file, tmp_path / "run")
+    poison_at(monkeypatch, trainer, {12})
+    with trainer.writer:
+        assert trainer.run() == "finished"
+    assert trainer.policy.lr_factor == pytest.approx(0.8)
+    assert kinds(tmp_path / "run").count("nonfinite") == 1
+    rows = metrics_rows(tmp_path / "run")
+    assert [row["step"] for row in rows] == list(range(1, 61))
+    assert rows[30]["lr"] == pytest.approx(0.8 * 1e-3)
+
+
+def test_the_third_goes_back_to_the_last_checkpoint(
+    arc1_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make(arc1_file, tmp_path / "run")
+    poison_at(monkeypatch, trainer, {12, 14, 16})
+    with trainer.writer:
+        assert trainer.run() == "finished"
+    found = events(tmp_path / "run")
+    assert [event["to"] for event in found if event["kind"] == "rollback"] == [10]
+    assert trainer.policy.nonfinite == 3
+    assert [row["step"] for row in metrics_rows(tmp_path / "run")] == list(range(1, 61))
+    assert list((tmp_path / "run").glob("metrics.lost-*.jsonl"))
+
+
+def test_the_fifth_ends_the_run(arc1_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = make(arc1_file, tmp_path / "run")
+    poison_at(monkeypatch, trainer, {3, 4, 5, 6, 7, 8, 9})
+    with trainer.writer:
+        assert trainer.run() == "failed"
+    view = read_run(tmp_path / "run")
+    assert view.state == "failed"
+    assert "non-finite" in str((view.result or {})["reason"])
+
+
+def test_early_stop_brings_the_decay_forward(arc1_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = make(arc1_file, tmp_path / "run", "schedule.decay=10")
+    monkeypatch.setattr(trainer.validator, "due_full", lambda decay: EarlyStop("begin_decay", 6, "no improvement"))
+    with trainer.writer:
+        assert trainer.run() == "finished"
+    rows = metrics_rows(tmp_path / "run")
+    assert rows[-1]["step"] == 36
+    assert [row["lr"] for row in rows[-6:]] == pytest.approx([1e-3 * share / 6 for share in (6, 5, 4, 3, 2, 1)])
+
+
+def test_pause_holds_and_continue_goes_on(arc1_file: Path, tmp_path: Path) -> None:
+    trainer = make(arc1_file, tmp_path / "run")
+    seen: dict[str, Any] = {}
+
+    def steer() -> None:
+        while not metrics_rows(tmp_path / "run"):
+            time.sleep(0.01)
+        request(tmp_path / "run", "pause")
+        while read_run(tmp_path / "run").status.get("state") != "paused":
+            time.sleep(0.01)
+        seen["at"] = len(metrics_rows(tmp_path / "run"))
+        time.sleep(0.5)
+        seen["later"] = len(metrics_rows(tmp_path / "run"))
+        request(tmp_path / "run", "note", "hello")
+        request(tmp_path / "run", "continue")
+
+    thread = threading.Thread(target=steer)
+    thread.start()
+    with trainer.writer:
+        assert trainer.run() == "finished"
+    thread.join(timeout=20)
+    assert seen["at"] == seen["later"]
+    found = kinds(tmp_path / "run")
+    assert found.index("paused") < found.index("note") < found.index("continued") < found.index("finished")
+
+
+def test_the_time_budget_only_stops(arc1_file: Path, tmp_path: Path) -> None:
+    trainer = make(arc1_file, tmp_path / "run", "training.time_budget=1h")
+    trainer.budget_s = 0.0
+    with trainer.writer:
+        assert trainer.run() == "stopped"
+    view = read_run(tmp_path / "run")
+    assert view.step == 1
+    assert "time budget" in str((view.result or {})["reason"])
