@@ -68,8 +68,8 @@ def pooled(found: list[dict[str, Any]]) -> str:
     return (
         f"Pooled over {len(found)} seeds: **{right} of {pairs} held-out test pairs exactly right, "
         f"{percent(right / pairs)}** (95 % Wilson interval {percent(low)} to {percent(high)}; the pairs of different "
-        f"seeds are the same 69, so the interval is for these tasks); the best trivial predictor gets {percent(trivial)}. "
-        f"Cell accuracy is {100 * lift:.1f} points above copying the input, on the mean."
+        f"seeds are the same 69, so the interval is for these tasks); the best trivial predictor gets "
+        f"{percent(trivial)}. Cell accuracy is {100 * lift:.1f} points above copying the input, on the mean."
     )
 
 
