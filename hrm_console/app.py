@@ -1,6 +1,6 @@
 """The app: one runs folder, one watching thread, a stack of screens. It paints first and reads then.
 
-messages of watching.py -> `runs` and `feed`, kept here, and a signal that tells the screens; keys -> launching.py in a
+messages of watching.py -> `runs` and `feed`, kept here, and the screen in sight is told; keys -> launching.py in a
 thread -> a toast. Nothing here reads a file, trains, or blocks the event loop. Importing this module loads no torch,
 numpy, h5py, scipy, triton or plotext; `hrm_core.recipe` is imported after the first frame, in recipes.py.
 """
@@ -15,8 +15,7 @@ from typing import ClassVar, final
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
 from textual.message import Message
-from textual.screen import Screen
-from textual.signal import Signal
+from textual.screen import ModalScreen, Screen
 
 from hrm_console.actions import ACTIONS, EVERYWHERE, bindings_of
 from hrm_console.describe import can_resume, can_steer
@@ -63,8 +62,6 @@ class ConsoleApp(App[int]):
         self.palette = palette_for(self.console.color_system)
         self.animation_level = "none"
         self.watching = Watching(runs_dir, self.post_message, tick_s)
-        self.runs_changed: Signal[None] = Signal(self, "runs changed")
-        self.feed_changed: Signal[None] = Signal(self, "feed changed")
         self.register_theme(CALM)
         self.register_theme(PLAIN)
         self.theme = theme_for(self.console.color_system)
@@ -108,6 +105,15 @@ class ConsoleApp(App[int]):
         """Open a run's screen."""
         self.push_screen(RunScreen(run_id))
 
+    @property
+    def in_sight(self) -> Screen[object] | None:
+        """The screen that is looked at: the top one that is no dialog. It alone is told of news.
+
+        Not by a signal to all: a screen under another that gets any message sends a whole frame (Textual 8.2), and it
+        would follow another run than the one that is looked at. Screens catch up in `on_screen_resume`.
+        """
+        return next((screen for screen in reversed(self.screen_stack) if not isinstance(screen, ModalScreen)), None)
+
     def in_thread(self, work: Callable[[], None]) -> None:
         """Run something that may take its time. It speaks by `post_message` only; nobody waits for it."""
         threading.Thread(target=work, name="work", daemon=True).start()
@@ -116,7 +122,9 @@ class ConsoleApp(App[int]):
 
     def on_runs_read(self, message: RunsRead) -> None:
         self.runs, self.trouble, self.runs_known = message.runs, message.trouble, True
-        self.runs_changed.publish(None)
+        screen = self.in_sight
+        if isinstance(screen, (RunsScreen, RunScreen, LaunchScreen)):
+            screen.runs_changed()
         if self.open_run is not None and self.line_of(self.open_run) is not None:
             wanted, self.open_run = self.open_run, None
             self.show_run(wanted)
@@ -133,7 +141,9 @@ class ConsoleApp(App[int]):
 
     def _publish_feed(self) -> None:
         self.feed_due = False
-        self.feed_changed.publish(None)
+        screen = self.in_sight
+        if isinstance(screen, (RunsScreen, RunScreen)):
+            screen.feed_changed()
 
     # Starting and steering --------------------------------------------------------------------------------------------
 

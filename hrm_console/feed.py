@@ -6,6 +6,7 @@ steps is 10,000 points for each of five curves. Runs that are only listed have n
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import Any, final
@@ -30,13 +31,18 @@ EVENT_MARKS = {
 }
 
 
+GROWTH = 1.125
+
+
 @final
 @dataclass(frozen=True)
 class Look:
-    """How curves are drawn: log scale for loss and gradient norm, and smoothing of the training curves."""
+    """How curves are drawn: log scale for loss and gradient norm, smoothing of the training curves, and whether the
+    run goes on (then the x axis keeps some room at its right)."""
 
     log_y: bool = False
     smoothing: float = 0.0
+    growing: bool = False
 
 
 @final
@@ -154,7 +160,8 @@ class Feed:
 
     def charts(self, look: Look = Look()) -> list[Chart]:
         """The six charts of the run screen, most telling first."""
-        plain, noisy = View(), View(smoothing=look.smoothing)
+        plain = View(x_high=self.horizon() if look.growing else None)
+        noisy = replace(plain, smoothing=look.smoothing)
         rough = replace(noisy, log_y=look.log_y)
         newest = self.evaluation
         return [
@@ -183,6 +190,14 @@ class Feed:
             Chart("gradient norm", [Line(self.training["grad_norm"], "norm", TRAINING)], view=rough),
             Chart("segments/s", [Line(self.training["samples_per_sec"], "speed", TRAINING)], view=noisy),
         ]
+
+    def horizon(self) -> float | None:
+        """The right end of the x axis of a run that goes on: it moves by an eighth at a time.
+
+        An axis that ended at the newest row would move every curve at every tick, and each would be sent anew.
+        """
+        last = finite((self.metrics or {}).get("step"))
+        return None if not last or last < 1 else GROWTH ** math.ceil(math.log(last) / math.log(GROWTH) + 1e-9)
 
     def _validation(self, name: str) -> list[Line]:
         lines = [Line(self.fast[name], "fast", FAST)] if len(self.fast[name]) else []

@@ -105,9 +105,16 @@ class LaunchScreen(Screen[None]):
 
     def on_mount(self) -> None:
         self.changes.border_title = "difference from EXP-00"
-        self.app.runs_changed.subscribe(self, lambda _: self.title_bar.update())
         self.about.show([Text("reading the experiments …", style=self.app.palette.muted)])
         self.app.in_thread(self._load)
+
+    def runs_changed(self) -> None:
+        """The app has read the folder."""
+        self.title_bar.update()
+        self.draw()
+
+    def on_screen_resume(self) -> None:
+        self.runs_changed()
 
     def on_resize(self) -> None:
         self.call_after_refresh(self.draw)

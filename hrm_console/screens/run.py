@@ -47,6 +47,7 @@ class RunScreen(Screen[None]):
         self.run_id = run_id
         self.page = "curves"
         self.look = Look()
+        self.fitted = ("", 0)
         self.log_of: tuple[Feed | None, int, int] = (None, -1, 0)
         self.tabs = Bar(self._tabs, id="tabs")
         self.curves = ChartGrid(NUM_CHARTS, id="curves")
@@ -68,10 +69,16 @@ class RunScreen(Screen[None]):
         yield Bar(self._keys, id="keys")
 
     def on_mount(self) -> None:
-        self.app.runs_changed.subscribe(self, lambda _: self.show_line())
-        self.app.feed_changed.subscribe(self, lambda _: self.show_feed())
         self.action_page(self.page)
         self.show_line()
+        self.show_feed()
+
+    def runs_changed(self) -> None:
+        """The app has read the folder."""
+        self.show_line()
+
+    def feed_changed(self) -> None:
+        """The app has new rows of the run."""
         self.show_feed()
 
     def on_screen_resume(self) -> None:
@@ -95,7 +102,7 @@ class RunScreen(Screen[None]):
     def show_line(self) -> None:
         """Draw what status.json and result.json say."""
         line, palette = self.line, self.app.palette
-        if line is not None and self.is_current:
+        if line is not None and self.app.in_sight is self:
             self.app.follow(line)
         status, alarms = self.status_pane, self.alarms_pane
         if line is None:
@@ -105,18 +112,27 @@ class RunScreen(Screen[None]):
             status.show(status_rows(line, self.feed, palette, status.size.width))
             width = alarms.size.width
             alarms.show(alarm_rows(line, palette, width) or no_alarms_rows(line, self.feed, palette, width))
-            alarms.styles.height = None if self.page_mode else max(3, min(len(alarms.rows) + 1, 16))
         count = 0 if line is None else len(line.alarms)
-        alarms.border_title = f"▲ {count} alarm{'s' * (count > 1)}" if count else "alarms"
+        self._fit_alarms(f"▲ {count} alarm{'s' * (count > 1)}" if count else "alarms")
         self.set_class(count > 0, "-alarmed")
         for bar in self.query(Bar):
             bar.update()
+
+    def _fit_alarms(self, title: str) -> None:
+        """Give the alarms the rows they need, and only when that changes: it lays the whole screen out anew."""
+        pane = self.alarms_pane
+        fitted = (title, 0 if self.page_mode else max(3, min(len(pane.rows) + 2, 16)))
+        if fitted != self.fitted:
+            self.fitted = fitted
+            pane.border_title = title
+            pane.styles.height = fitted[1] or None
 
     def show_feed(self) -> None:
         """Draw the curves and the log."""
         feed, palette = self.feed, self.app.palette
         if feed is not None:
-            self.curves.draw(feed.charts(self.look))
+            growing = self.line is not None and not self.line.ended
+            self.curves.draw(feed.charts(replace(self.look, growing=growing)))
         width = self.log_pane.size.width
         seen = (feed, -1 if feed is None else feed.log_count, width)
         if seen != self.log_of:

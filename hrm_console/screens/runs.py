@@ -18,6 +18,7 @@ from textual.screen import Screen
 from hrm_console.actions import bindings_of
 from hrm_console.columns import columns_for, header_row, run_row
 from hrm_console.describe import preview_rows
+from hrm_console.feed import Look
 from hrm_console.listing import RunLine
 from hrm_console.screens.frame import folder_words, idle_keys, keys_line, title_line
 from hrm_console.widgets.bar import Bar
@@ -63,9 +64,15 @@ class RunsScreen(Screen[None]):
         yield self.keys
 
     def on_mount(self) -> None:
-        self.app.runs_changed.subscribe(self, lambda _: self.show_runs())
-        self.app.feed_changed.subscribe(self, lambda _: self.show_charts())
         self.show_runs()
+
+    def runs_changed(self) -> None:
+        """The app has read the folder."""
+        self.show_runs()
+
+    def feed_changed(self) -> None:
+        """The app has new rows of the chosen run."""
+        self.show_charts()
 
     def on_screen_resume(self) -> None:
         self.show_runs()
@@ -109,7 +116,7 @@ class RunsScreen(Screen[None]):
         if index >= len(self.listed):
             return
         self.chosen = self.listed[index].run_id
-        if self.is_current:
+        if self.app.in_sight is self:
             self.app.follow(self.line())
         self.show_preview()
 
@@ -126,11 +133,12 @@ class RunsScreen(Screen[None]):
 
     def show_charts(self) -> None:
         """Loss and exact of the chosen run, where there is room."""
-        if self.chosen is None or not self.has_class("-tall") or not self.is_current:
+        if self.chosen is None or not self.has_class("-tall") or self.app.in_sight is not self:
             return
         feed = self.app.feed_of(self.chosen)
         if feed is not None:
-            charts = feed.charts()
+            line = self.line()
+            charts = feed.charts(Look(growing=line is not None and not line.ended))
             for index, widget in zip(PREVIEW_CHARTS, self.charts, strict=True):
                 widget.update_chart(charts[index])
 

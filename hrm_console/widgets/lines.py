@@ -48,10 +48,21 @@ class LinePane(ScrollView, can_focus=True):
         """Take these rows. Repaints those that differ; a changed count changes the scrolling range too."""
         old, self.rows = self.rows, list(rows)
         if len(old) != len(self.rows):
-            self.virtual_size = Size(self.size.width, len(self.rows))
+            self._set_range()
         for y in range(max(len(old), len(self.rows))):
             if y >= len(old) or y >= len(self.rows) or old[y] != self.rows[y] or old[y].spans != self.rows[y].spans:
                 self.repaint_row(y)
+
+    def _set_range(self) -> None:
+        """Tell the scrolling range. Setting `virtual_size` lays the whole screen out, so only where it must."""
+        size = Size(self.size.width, len(self.rows))
+        fits = size.height <= self.size.height
+        if self.styles.is_auto_height or fits == self.show_vertical_scrollbar:
+            self.virtual_size = size
+        else:
+            self.set_reactive(LinePane.virtual_size, size)
+            if not fits:
+                self.vertical_scrollbar.window_virtual_size = size.height
 
     def repaint_row(self, y: int) -> None:
         """Repaint one row, where it is in sight."""

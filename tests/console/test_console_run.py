@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hrm_console.app import ConsoleApp
+from hrm_console.feed import Batch, Feed
 from hrm_console.screens.run import PAGES, RunScreen
 from hrm_console.widgets.chart_grid import ChartGrid, grid_for
 
@@ -165,3 +166,54 @@ async def test_a_run_named_on_the_command_line_is_opened(runs, until):
 )
 def test_the_grid_fits_the_room(room, grid):
     assert grid_for(*room, 6) == grid
+
+
+async def test_the_run_that_is_looked_at_is_followed_whatever_lies_below(runs, until):
+    for name in ("a", "b"):
+        runs.make(name, steps=100)
+    app = ConsoleApp(runs.folder, tick_s=0.05)
+    async with app.run_test(size=(200, 60), notifications=True) as pilot:
+        await until(pilot, lambda: len(app.runs) == 2)
+        other = next(line.run_id for line in app.runs if line.run_id != app.screen.chosen)
+        await opened(app, pilot, until, other)
+        for name in ("a", "b"):
+            runs.writers[name].metrics({"step": 110, "elapsed_s": 22.0, "loss": 0.5})
+            runs.writers[name].status(runs.status("running", 110))
+        await until(pilot, lambda: series(app, "loss")[0]["train"].last == (110, 0.5))
+        await until(pilot, lambda: app.line_of("a").step == app.line_of("b").step == 110)
+        assert app.feed.run_id == other
+
+
+async def test_a_tick_that_changed_nothing_paints_nothing(runs, until, monkeypatch):
+    runs.make("one")
+    app = ConsoleApp(runs.folder, tick_s=0.05)
+    async with app.run_test(size=(200, 60), notifications=True) as pilot:
+        await opened(app, pilot, until)
+        await pilot.pause(0.3)
+        painted = []
+        monkeypatch.setattr(app, "_display", lambda screen, update: painted.append(update))
+        for _ in range(5):
+            app.screen.runs_changed()
+            app.screen.feed_changed()
+            await pilot.pause(0.05)
+        assert painted == []
+
+
+def test_the_axis_of_a_run_that_goes_on_moves_by_an_eighth_at_a_time():
+    feed = Feed("one")
+    ends = []
+    for step in range(10, 5_000, 10):
+        feed.take(Batch("one", metrics=[{"step": step, "loss": 1.0, "elapsed_s": 1.0}]))
+        ends.append(feed.horizon())
+        assert step <= ends[-1] <= step * 1.126
+    assert len(set(ends)) < 60
+    assert feed.charts()[0].view.x_high is None
+
+
+def test_a_resumed_run_goes_back_to_its_checkpoint():
+    feed = Feed("one")
+    rows = [{"step": step, "kind": "full", "metrics": {"exact": step / 1000}} for step in (100, 200, 300)]
+    feed.take(Batch("one", evaluations=rows))
+    feed.take(Batch("one", evaluations=[{"step": 150, "kind": "full", "metrics": {"exact": 0.5}}]))
+    assert [row["step"] for row in feed.evaluations] == [100, 150]
+    assert list(feed.full["exact"].ys) == [0.1, 0.5]
