@@ -122,12 +122,30 @@ def _plain(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
     click.echo(f"{name}: done in {time.monotonic() - begin:.1f} s", err=True)
 
 
+def foreign_kernels() -> str | None:
+    """Where a package of another project that is also named triton_kernels was found; None where it is ours."""
+    import importlib
+
+    try:
+        found = importlib.import_module("triton_kernels")
+    except ImportError:
+        return None
+    if getattr(found, "PROJECT", None) == "hrm-console":
+        return None
+    return str(getattr(found, "__file__", "unknown place"))
+
+
 def error_text(error: Exception) -> str | None:
     """The one or two lines that tell a user what is wrong; None for what is a fault of ours."""
     if isinstance(error, UserError):
         return error.message
     if isinstance(error, click.ClickException):
         return _usage_text(error)
+    if isinstance(error, ImportError) and (stranger := foreign_kernels()) is not None:
+        return (
+            f"another package named triton_kernels is in the way: {stranger}\n"
+            "install hrm-console into an environment of its own (`make install`)"
+        )
     if isinstance(error, ModuleNotFoundError) and error.name and error.name.partition(".")[0] not in _OURS:
         return f"the package {error.name} is not installed; run `make install`, or `pip install -e .` in the checkout"
     if isinstance(error, OSError):
