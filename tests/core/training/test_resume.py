@@ -19,6 +19,9 @@ from hrm_core.runs.records import without_clocks
 from hrm_core.runs.snapshots import latest_good
 from hrm_core.training.checkpoint import load_snapshot
 
+# Whole processes that import torch and train: minutes on a machine that others use too.
+pytestmark = pytest.mark.timeout(600)
+
 SMALL = [
     "training.max_steps=40",
     "training.deterministic=true",

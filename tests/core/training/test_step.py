@@ -151,6 +151,7 @@ def sequences(chosen: Recipe, steps: int) -> dict[tuple[int, int], list[tuple[An
     return seen
 
 
+@pytest.mark.timeout(600)
 def test_slots_dealt_differently_in_memory_see_the_same_samples() -> None:
     """Halting forced (bias 0): 200 steps, pieces of 12, 5 and 1 slots."""
     runs = [
