@@ -96,6 +96,12 @@ def _alarms(line: RunLine, width: int, palette: Palette) -> Text:
     return plain("▲ " + ", ".join(alarm.name for alarm in line.alarms), style, width)
 
 
+def _best_exact(line: RunLine) -> float | None:
+    """The best exact score; another score would stand beside the trivial value of `exact`."""
+    best = line.best or {}
+    return finite(best.get("value")) if best.get("metric", "exact") == "exact" else None
+
+
 COLUMNS = (
     Column("state", 10, 0, _state, right=False),
     Column("run", NAME_LEAST, 0, _name, right=False),
@@ -106,7 +112,7 @@ COLUMNS = (
     Column("triv%", 5, 3, _trivial),
     Column("lift", 5, 5, _lift),
     Column("seg/s", 5, 8, _number(lambda line: line.speed, rate)),
-    Column("best%", 6, 10, _number(lambda line: finite((line.best or {}).get("value")), share)),
+    Column("best%", 6, 10, _number(_best_exact, share)),
     Column("ETA", 6, 6, _number(lambda line: line.eta_s, duration)),
     Column("begun", 12, 11, _begun, right=False),
     Column("", 3, 7, _alarms, right=False),

@@ -120,6 +120,8 @@ def best_words(line: RunLine, palette: Palette) -> Text | None:
         return None
     words = Text.assemble(("best ", palette.muted), plain(best.get("metric", "exact"), palette.muted))
     words.append(f" {share(best.get('value'))} % at step {count(best.get('step'))}", palette.text)
+    if finite(best.get("trivial")) is not None:
+        words.append(f" (best trivial {share(best.get('trivial'))} %)", palette.muted)
     loss = finite(line.loss)
     return words if loss is None else words.append(f"   training loss {number(loss)}", palette.muted)
 

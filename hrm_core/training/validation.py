@@ -98,7 +98,9 @@ class Validator:
         self.writer.predictions(progress.step, evaluation.predictions, keep=[*archived, progress.step])
         if outcome.best:
             metric = self.parts.recipe.evaluation.score
-            progress.best = {"metric": metric, "value": row["score"], "step": progress.step, "loss": row["loss"]}
+            trivial = max((value for value in row["trivial"][metric].values() if value is not None), default=None)
+            best = {"metric": metric, "value": row["score"], "trivial": trivial}
+            progress.best = {**best, "step": progress.step, "loss": row["loss"]}
             self._archive(row)
         return outcome.early_stop
 
