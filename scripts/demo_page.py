@@ -87,7 +87,8 @@ def main() -> int:
         "",
         "`hrm run demo training.seed=N training.threads=1`, two runs at once on two cores. Written by "
         "`scripts/demo_page.py` from the run folders: the last step's evaluation weights (EMA 0.99) on the 69 test "
-        "pairs of the 60 tasks, never trained on. Transductive: the tasks' demonstrations are the training pairs.",
+        "pairs of the 60 tasks, never trained on. Transductive: the tasks' demonstrations are the training pairs. The "
+        "machine did other work meanwhile, so the times are upper bounds.",
         "",
         *table(found),
         "",
