@@ -6,6 +6,7 @@ from hrm_core.recipe.keys import flatten, leaves
 from hrm_core.recipe.lay import build_recipe
 from hrm_core.recipe.schema import Recipe
 from hrm_core.recipe.schema_info import settings
+from hrm_core.recipe.values import show_value
 
 
 def test_every_setting_is_described_once() -> None:
@@ -28,7 +29,9 @@ def test_what_is_built_can_be_set_to_each_of_its_choices() -> None:
         if info.built and info.key not in ("experiment", "preset"):
             second = ["data.validate_on=eval"] if info.key == "data.train_on_val_tests" else []
             for choice in info.choices:
-                build_recipe("EXP-00", [f"{info.key}={choice}", *second])
+                made = build_recipe("EXP-00", [f"{info.key}={choice}", *second])
+                assert show_value(flatten(made.recipe)[info.key]) == show_value(choice), info.key
+                assert made.sources[info.key] == "override"
 
 
 def test_the_techniques_say_that_they_are_not_built() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import random
 import signal
@@ -262,6 +263,8 @@ def test_what_a_launcher_or_a_killed_beginning_left_does_not_stop_a_new_run(tmp_
         path.write_text("")
     (layout.path / ".run.json.tmp-1-01234567").write_text("{")
     make(layout.path).close()
+    assert json.loads(layout.run_json.read_text())["run_id"] == "a"
+    assert read_status(layout)["state"] == "starting"
 
 
 def test_there_is_one_writer(tmp_path: Path) -> None:
