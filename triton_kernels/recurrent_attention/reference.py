@@ -56,10 +56,9 @@ def recurrent_attention(
     for injection in injections:
         residual = residual + injection
     batch, tokens, hidden = residual.shape
-    qkv = functional.linear(residual, weight_qkv).view(batch, tokens, 3, num_heads, hidden // num_heads)
-    cos, sin = rotary
-    query = rotate(qkv[:, :, 0], cos, sin).transpose(1, 2)
-    key = rotate(qkv[:, :, 1], cos, sin).transpose(1, 2)
-    value = qkv[:, :, 2].transpose(1, 2)
-    attended = attend(query, key, value, key_length)
+    query, key, value = (
+        functional.linear(residual, weight_qkv).view(batch, tokens, 3, num_heads, hidden // num_heads).unbind(2)
+    )
+    query, key = (rotate(x, *rotary).transpose(1, 2) for x in (query, key))
+    attended = attend(query, key, value.transpose(1, 2), key_length)
     return residual, attended.transpose(1, 2).reshape(batch, tokens, hidden)
