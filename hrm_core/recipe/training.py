@@ -34,7 +34,7 @@ class TrainingConfig(Settings):
     deterministic: bool = setting(False, "Same bits on the same machine; slower; times are refused but time_budget")
     keep_checkpoints: int = setting(3, "Newest checkpoints kept, 1 to 1000", ge=1, le=1000)
     graph: Literal["auto", "off", "force"] = setting(
-        "auto", "CUDA graphs: where possible, never, or refuse to run without", later_values={"force": "CUDA graphs"}
+        "auto", "The step as CUDA graphs: auto, where possible; off, never; force, refuse to run without"
     )
 
 

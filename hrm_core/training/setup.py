@@ -24,6 +24,7 @@ from hrm_core.recipe.schema import Recipe
 from hrm_core.recipe.training import TrainingConfig
 from hrm_core.training.lanes import build_lanes
 from hrm_core.training.step import Scalars, StepParts, Sum
+from triton_kernels.runtime import set_mode
 
 
 @final
@@ -82,7 +83,8 @@ def apply_device(chosen: Device, deterministic: bool) -> None:
 
 
 def build_parts(recipe: Recipe, dataset: Dataset, chosen: Device) -> StepParts:
-    """Model, lanes, optimizers and averages at step 0."""
+    """Model, lanes, optimizers and averages at step 0; sets which kernels this process runs."""
+    set_mode(recipe.kernels.mode)
     model = HRM(recipe, len(dataset.tasks.ids), chosen.dtype, chosen.device)
     train = {side: pairs.to(chosen.device) for side, pairs in dataset.train.items()}
     lanes = build_lanes(train, recipe, chosen.dtype)

@@ -211,11 +211,16 @@ def update(parts: StepParts) -> None:
     sums[Sum.NONFINITE] += 1 - keep
 
 
+def step_lane(parts: StepParts, lane: LaneState) -> None:
+    """Advances every slot of one lane one segment; the gradients are added to those of the lanes before."""
+    with torch.no_grad():
+        admit(lane, parts.recipe)
+    for piece in lane.pieces(parts.recipe.training.batch):
+        advance(parts, lane, piece)
+
+
 def train_step(parts: StepParts) -> None:
-    """Advances every slot one segment and updates the weights once."""
+    """Advances every slot one segment and updates the weights once. `graphs.py` captures these two kinds of work."""
     for lane in parts.lanes:
-        with torch.no_grad():
-            admit(lane, parts.recipe)
-        for piece in lane.pieces(parts.recipe.training.batch):
-            advance(parts, lane, piece)
+        step_lane(parts, lane)
     update(parts)

@@ -21,9 +21,10 @@ from hrm_core.recipe.digest import recipe_hash
 from hrm_core.recipe.estimate import flops_per_segment
 from hrm_core.recipe.lay import build_recipe
 from hrm_core.recipe.schema import Recipe
+from hrm_core.training.graphs import make_step
 from hrm_core.training.session import commit, versions
 from hrm_core.training.setup import build_parts, choose_device, cpu_name
-from hrm_core.training.step import Sum, train_step
+from hrm_core.training.step import Sum
 
 # Shapes that are compared over time and with other code. The first is HRM's own padded form at hidden 256.
 SHAPES: dict[str, tuple[str, ...]] = {
@@ -90,14 +91,16 @@ def measure_step(
     parts = build_parts(recipe, dataset, chosen)
     parts.scalars.lr.fill_(recipe.optimizer.lr)
     parts.scalars.schedule.fill_(1.0)
+    notes: list[str] = []
+    step = make_step(parts, notes.append)
     for _ in range(2):
-        train_step(parts)
+        step()
     parts.sums.zero_()
     times: list[float] = []
     begin = time.perf_counter()
     while len(times) < 5 or time.perf_counter() - begin < seconds:
         started = time.perf_counter()
-        train_step(parts)
+        step()
         if chosen.device.type == "cuda":
             torch.cuda.synchronize()
         times.append(time.perf_counter() - started)

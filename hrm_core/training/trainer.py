@@ -20,11 +20,12 @@ from hrm_core.runs.control import Inbox
 from hrm_core.runs.snapshots import latest_good, prune
 from hrm_core.runs.writer import RunWriter
 from hrm_core.training.checkpoint import load_state, save_snapshot
+from hrm_core.training.graphs import make_step
 from hrm_core.training.measures import metrics_row, status_of, take_sums
 from hrm_core.training.plan import MEASURED_STEPS, make_plan
 from hrm_core.training.policy import Policy
 from hrm_core.training.progress import Progress
-from hrm_core.training.step import StepParts, Sum, train_step
+from hrm_core.training.step import StepParts, Sum
 from hrm_core.training.telemetry import Telemetry
 from hrm_core.training.validation import Validator
 from hrm_core.training.validation_gate import Decay, EarlyStop
@@ -55,6 +56,7 @@ class Trainer:
         self.progress = progress
         self.policy = policy
         self.say = say
+        self.step = make_step(parts, say)
         self.inbox = Inbox(writer.layout)
         self.telemetry = Telemetry(parts.model.device)
         self.validator = Validator(parts, dataset, writer, progress, say)
@@ -85,7 +87,7 @@ class Trainer:
         scalars.lr.fill_(self.recipe.optimizer.lr * factor)
         scalars.schedule.fill_(factor)
         started = time.perf_counter()
-        train_step(self.parts)
+        self.step()
         last = progress.step + 1 >= progress.plan.max_steps
         log_due = (progress.step + 1) % self.recipe.training.log_every == 0 or last
         # Reading the sums waits for the device, so the clock is read after it, where it is read at all.

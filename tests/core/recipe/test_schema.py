@@ -131,7 +131,6 @@ def test_what_is_not_built_is_refused_by_name(key: str) -> None:
 
 def test_a_choice_that_is_not_built_is_refused() -> None:
     assert "not built yet (EXP-10)" in refused("optimizer.kind=lion")
-    assert "not built yet" in refused("training.graph=force")
     assert "not built yet" in refused("techniques.replay.share=0.1")
 
 

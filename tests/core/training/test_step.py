@@ -65,11 +65,14 @@ def lane_pairs(side: int, count: int) -> LanePairs:
     )
 
 
-def make_parts(chosen: Recipe) -> StepParts:
-    model = HRM(chosen, NUM_TASKS)
-    lanes = build_lanes({3: lane_pairs(3, 7), 5: lane_pairs(5, 9)}, chosen, torch.float32)
+CPU = torch.device("cpu")
+
+
+def make_parts(chosen: Recipe, device: torch.device = CPU, dtype: torch.dtype = torch.float32) -> StepParts:
+    model = HRM(chosen, NUM_TASKS, dtype, device)
+    lanes = build_lanes({side: lane_pairs(side, count).to(device) for side, count in ((3, 7), (5, 9))}, chosen, dtype)
     flat = FlatParameters(model)
-    scalars = Scalars(torch.device("cpu"))
+    scalars = Scalars(device)
     scalars.lr.fill_(1e-3)
     scalars.schedule.fill_(1.0)
     return StepParts(
@@ -81,7 +84,7 @@ def make_parts(chosen: Recipe) -> StepParts:
         RowsOptimizer(chosen.rows, model.rows.table),
         Average(chosen.averaging, flat.values, model.rows.table),
         scalars,
-        torch.zeros(len(Sum), dtype=torch.float64),
+        torch.zeros(len(Sum), dtype=torch.float64, device=device),
         sum(lane.num_slots for lane in lanes),
     )
 
