@@ -7,6 +7,7 @@ has TRITON_INTERPRET=1 cannot do this: there the decorator returns an interprete
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import subprocess
@@ -59,6 +60,12 @@ def occupancy(arch: int, registers: int, num_warps: int, shared: int) -> int:
     """Blocks that fit on a multiprocessor at once."""
     by_registers = REGISTERS_ON_CHIP // (-(-max(registers, 1) // 8) * 8 * 32 * num_warps)
     return min(by_registers, WARPS_ON_CHIP[arch] // num_warps, SHARED_ON_CHIP[arch] // (shared + 1024))
+
+
+def cases_of(op: str) -> list[AotCase]:
+    """`cases()` of the operation's `aot.py`; ModuleNotFoundError where it has none."""
+    cases: list[AotCase] = importlib.import_module(f"triton_kernels.{op}.aot").cases()
+    return cases
 
 
 def _run(command: list[str]) -> str:

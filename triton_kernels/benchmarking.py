@@ -6,6 +6,7 @@ the same tensors, with the FLOPs and bytes of one call. Nothing here knows an op
 
 from __future__ import annotations
 
+import importlib
 import statistics
 import time
 from collections.abc import Callable
@@ -43,6 +44,19 @@ class Timing:
     low_ms: float
     high_ms: float
     calls: int
+
+
+def specimens_of(op: str, device: torch.device, dtype: torch.dtype) -> list[Specimen] | None:
+    """`specimens` of the operation's `benchmark.py`; None where there is no such file."""
+    name = f"triton_kernels.{op}.benchmark"
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as missing:
+        if missing.name != name:
+            raise
+        return None
+    specimens: list[Specimen] = module.specimens(device, dtype)
+    return specimens
 
 
 def percentiles(milliseconds: list[float]) -> Timing:
