@@ -11,6 +11,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from hrm_core.model.copies import WeightCopies
 from hrm_core.model.embeddings import VOCABULARY, Embeddings, IdentityRows
 from hrm_core.model.layers import Block, lecun_normal
 from hrm_core.model.positions import rotary_tables
@@ -51,13 +52,18 @@ class HRM(nn.Module):
         """Where the parameters are."""
         return self.head.device
 
-    def cast(self) -> TrunkWeights:
-        """All trunk weights in the compute dtype; one cast for however many updates follow."""
-        low = tuple(block.cast(self.dtype) for block in self.low if isinstance(block, Block))
+    def cast(self, copies: WeightCopies | None = None) -> TrunkWeights:
+        """All trunk weights in the compute dtype: cast now, or taken from copies that are up to date."""
+
+        def to(parameter: Tensor) -> Tensor:
+            return parameter.to(self.dtype) if copies is None else copies.of(parameter)
+
+        low = tuple(block.cast(to) for block in self.low if isinstance(block, Block))
         if not len(self.high):
-            return TrunkWeights(low, low, self.head.to(self.dtype))
-        high = tuple(block.cast(self.dtype) for block in self.high if isinstance(block, Block))
-        return TrunkWeights(high, low, self.head.to(self.dtype))
+            return TrunkWeights(low, low, to(self.head))
+        return TrunkWeights(
+            tuple(block.cast(to) for block in self.high if isinstance(block, Block)), low, to(self.head)
+        )
 
     def rotary(self, side: int) -> tuple[Tensor, Tensor]:
         """Position tables of a canvas, made once."""

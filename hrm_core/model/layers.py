@@ -8,6 +8,7 @@ operations are `triton_kernels`' public functions; parameters stay fp32 and are 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple, final
 
 import torch
@@ -52,9 +53,9 @@ class Block(nn.Module):
         self.gate_up = nn.Parameter(lecun_normal((2 * inner, hidden), hidden, generator))
         self.down = nn.Parameter(lecun_normal((hidden, inner), inner, generator))
 
-    def cast(self, dtype: torch.dtype) -> BlockWeights:
-        """The weights in the compute dtype, connected to the parameters where gradients are recorded."""
-        return BlockWeights(self.qkv.to(dtype), self.out.to(dtype), self.gate_up.to(dtype), self.down.to(dtype))
+    def cast(self, to: Callable[[Tensor], Tensor]) -> BlockWeights:
+        """The weights in the compute dtype, by a function that keeps them connected to the parameters."""
+        return BlockWeights(to(self.qkv), to(self.out), to(self.gate_up), to(self.down))
 
 
 def run_level(

@@ -1,4 +1,4 @@
-"""The step as CUDA graphs: one a lane, from admission to backward, and one for the update, replayed in that order.
+"""The step as CUDA graphs: the cast, each lane from admission to backward, the update, replayed in that order.
 
 Training room: StepParts -> a callable that does what `train_step` does, without launching its operations one by one.
 All graphs share one memory pool; they read and write the same static buffers as the eager step, so a checkpoint, a
@@ -19,7 +19,7 @@ from torch import Tensor
 from hrm_core.errors import UserError
 from hrm_core.recipe.training import TrainingConfig
 from hrm_core.training.setup import tensors_of
-from hrm_core.training.step import StepParts, step_lane, train_step, update
+from hrm_core.training.step import StepParts, begin, step_lane, train_step, update
 
 WARM_UP_STEPS = 3
 
@@ -75,8 +75,9 @@ class StepGraphs:
 
     def __init__(self, parts: StepParts, capture: Capture, warm: Callable[[StepParts], None]) -> None:
         warm(parts)
-        self.replays = [capture(partial(step_lane, parts, lane)) for lane in parts.lanes]
-        self.replays.append(capture(partial(update, parts)))
+        work = [partial(begin, parts)] if parts.copies is not None else []
+        work += [partial(step_lane, parts, lane) for lane in parts.lanes]
+        self.replays = [capture(piece) for piece in (*work, partial(update, parts))]
 
     def __call__(self) -> None:
         """One step."""

@@ -19,6 +19,7 @@ from hrm_core.learning.averaging import Average
 from hrm_core.learning.flat import FlatParameters
 from hrm_core.learning.optimizers import TrunkOptimizer
 from hrm_core.learning.rows import RowsOptimizer
+from hrm_core.model.copies import WeightCopies
 from hrm_core.model.hrm import HRM
 from hrm_core.recipe.schema import Recipe
 from hrm_core.recipe.training import TrainingConfig
@@ -102,6 +103,7 @@ def build_parts(recipe: Recipe, dataset: Dataset, chosen: Device) -> StepParts:
         scalars=Scalars(chosen.device),
         sums=torch.zeros(len(Sum), dtype=torch.float64, device=chosen.device),
         num_slots=sum(lane.num_slots for lane in lanes),
+        copies=None if chosen.dtype == torch.float32 else WeightCopies(model, chosen.dtype),
     )
 
 

@@ -21,12 +21,14 @@ from hrm_core.learning.averaging import Average
 from hrm_core.learning.flat import FlatParameters
 from hrm_core.learning.optimizers import TrunkOptimizer
 from hrm_core.learning.rows import RowsOptimizer
+from hrm_core.model.copies import WeightCopies
 from hrm_core.model.hrm import HRM
 from hrm_core.model.inference import wants_halt
 from hrm_core.model.segment import Carry, TrunkWeights, reasoning_segment
 from hrm_core.recipe.schema import Recipe
 from hrm_core.training.lanes import LaneState
 from triton_kernels.act_halting import halt, halting_logits
+from triton_kernels.fused_update import measure_gradients
 from triton_kernels.lay import lay
 from triton_kernels.stablemax_loss import stablemax_loss
 
@@ -70,6 +72,7 @@ class StepParts(NamedTuple):
     scalars: Scalars
     sums: Tensor
     num_slots: int
+    copies: WeightCopies | None = None
 
 
 def admit(lane: LaneState, recipe: Recipe) -> None:
@@ -127,7 +130,7 @@ def advance(parts: StepParts, lane: LaneState, piece: slice) -> None:
     identity = lane.identity(piece)
     rows = functional.embedding(model.rows.index(identity), model.rows.table).requires_grad_()
     embedded = model.embeddings(lane["tokens"][piece], identity, rows, model.dtype)
-    weights = model.cast()
+    weights = model.cast(parts.copies)
     fresh = lane["halted"][piece][:, None, None]
     start = model.start_carry(embedded)
     carry = Carry(
@@ -191,24 +194,27 @@ def count_sample(
 @torch.no_grad()
 def update(parts: StepParts) -> None:
     """Clip, trunk, task rows, averages: once a step. Non-finite gradients leave no trace but in the sums."""
-    flat, sums = parts.flat, parts.sums
-    norm = torch.linalg.vector_norm(flat.gradients)
-    keep = torch.isfinite(norm).float()
-    clip = parts.recipe.optimizer.clip
-    scale = keep if clip is None else (clip / (norm + 1e-6)).clamp(max=1.0).nan_to_num(0.0) * keep
-    flat.gradients.mul_(scale).nan_to_num_(0.0, 0.0, 0.0)
-    parts.trunk.update(parts.scalars.lr, keep)
+    sums, clip = parts.sums, parts.recipe.optimizer.clip
+    measured = measure_gradients(parts.flat.gradients, clip)
+    norm, keep = measured.norm, measured.keep
+    average = parts.average.count_step(keep)
+    parts.trunk.clip_and_update(parts.scalars.lr, measured, average)
     if parts.model.rows.kind != "none":
         index = torch.cat([parts.model.rows.index(lane.identity()) for lane in parts.lanes])
         gradients = torch.cat([lane.row_gradients for lane in parts.lanes]).nan_to_num(0.0, 0.0, 0.0)
         parts.rows.update(index, gradients, parts.scalars.schedule, keep)
-    parts.average.update(keep)
-    flat.gradients.zero_()
+    parts.average.take_rows(average)
     sums[Sum.STEPS] += 1
     sums[Sum.GRADIENT_NORM] += norm.nan_to_num(0.0, 0.0, 0.0)
     if clip is not None:
         sums[Sum.CLIPPED] += norm > clip
     sums[Sum.NONFINITE] += 1 - keep
+
+
+def begin(parts: StepParts) -> None:
+    """Casts the weights once for all lanes; with fp32 there is nothing to cast."""
+    if parts.copies is not None:
+        parts.copies.refresh()
 
 
 def step_lane(parts: StepParts, lane: LaneState) -> None:
@@ -220,7 +226,8 @@ def step_lane(parts: StepParts, lane: LaneState) -> None:
 
 
 def train_step(parts: StepParts) -> None:
-    """Advances every slot one segment and updates the weights once. `graphs.py` captures these two kinds of work."""
+    """Advances every slot one segment and updates the weights once. `graphs.py` captures these three kinds of work."""
+    begin(parts)
     for lane in parts.lanes:
         step_lane(parts, lane)
     update(parts)

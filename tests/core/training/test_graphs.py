@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from hrm_core.errors import UserError
+from hrm_core.model.copies import WeightCopies
 from hrm_core.recipe.training import TrainingConfig
 from hrm_core.training.graphs import (
     StepGraphs,
@@ -89,6 +90,11 @@ def test_one_graph_a_lane_and_one_for_the_update() -> None:
     log: list[str] = []
     StepGraphs(parts, partial(recorded, log), warm_up)
     assert log == ["step_lane"] * len(parts.lanes) + ["update"]
+    log.clear()
+    half = SMALL.make_parts(SMALL.recipe(training__dtype="bf16"), dtype=torch.bfloat16)
+    half = half._replace(copies=WeightCopies(half.model, torch.bfloat16))
+    StepGraphs(half, partial(recorded, log), warm_up)
+    assert log == ["begin", *["step_lane"] * len(parts.lanes), "update"]
 
 
 def test_capture_and_replays_equal_eager_steps() -> None:

@@ -16,6 +16,7 @@ from hrm_core.learning.averaging import Average
 from hrm_core.learning.flat import FlatParameters
 from hrm_core.learning.optimizers import TrunkOptimizer
 from hrm_core.learning.rows import RowsOptimizer
+from hrm_core.model.copies import WeightCopies
 from hrm_core.model.hrm import HRM
 from hrm_core.model.segment import reasoning_segment
 from hrm_core.recipe.augment import AugmentConfig
@@ -129,10 +130,10 @@ def test_first_step_equals_a_plain_loop() -> None:
         lane["high"].copy_(start)
         lane["low"].copy_(parts.model.low_start.expand_as(lane["low"]))
 
-    def keep_gradients(lr: torch.Tensor, keep: torch.Tensor) -> None:
+    def keep_gradients(*_: object) -> None:
         seen.update({name: parameter.grad.clone() for name, parameter in parts.model.named_parameters()})
 
-    parts.trunk.update = keep_gradients  # type: ignore[method-assign]
+    parts.trunk.clip_and_update = keep_gradients  # type: ignore[method-assign]
     train_step(parts)
     for name, gradient in expected.items():
         torch.testing.assert_close(
@@ -240,13 +241,13 @@ def test_a_step_that_is_not_finite_leaves_no_trace_and_gives_the_slot_up(poisone
 def test_clip_bounds_the_update_and_is_counted() -> None:
     parts = make_parts(recipe(optimizer__clip=1e-3))
     norms: list[float] = []
-    original = parts.trunk.update
+    original = parts.trunk.clip_and_update
 
-    def note(lr: torch.Tensor, keep: torch.Tensor) -> None:
-        norms.append(parts.flat.gradients.norm().item())
-        original(lr, keep)
+    def note(lr: torch.Tensor, measured: Measure, average: Averaging | None) -> None:
+        norms.append((parts.flat.gradients * measured.scale).norm().item())
+        original(lr, measured, average)
 
-    parts.trunk.update = note  # type: ignore[method-assign]
+    parts.trunk.clip_and_update = note  # type: ignore[method-assign]
     train_step(parts)
     assert norms[0] == pytest.approx(1e-3, rel=1e-3)
     assert parts.sums[Sum.CLIPPED].item() == 1
@@ -287,3 +288,15 @@ def test_lane_state_keeps_its_storage() -> None:
         train_step(parts)
     assert {name: tensor.data_ptr() for name, tensor in lane.buffers.items()} == where
     assert isinstance(parts.recipe.augment, AugmentConfig)
+
+
+def test_weights_cast_once_a_step_change_nothing() -> None:
+    chosen = recipe(training__dtype="bf16")
+    plain = make_parts(chosen, dtype=torch.bfloat16)
+    twin = make_parts(chosen, dtype=torch.bfloat16)
+    copied = twin._replace(copies=WeightCopies(twin.model, torch.bfloat16))
+    for _ in range(4):
+        train_step(plain)
+        train_step(copied)
+    assert torch.equal(plain.flat.values, copied.flat.values)
+    assert torch.equal(plain.sums, copied.sums)
