@@ -1,6 +1,7 @@
-"""`hrm bench step`: how fast a recipe's training step is on this machine.
+"""The group `hrm bench`, and `hrm bench step`: how fast a recipe's training step is on this machine.
 
-Command-line room. A row says what it was measured with; speeds are compared as ratios within one run of the command.
+Command-line room. The other commands of the group are in modules of their own. A row says what it was measured with;
+speeds are compared as ratios within one run of the command.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import click
 
+from hrm_core.cli.bench_gpu_command import gpu_all
+from hrm_core.cli.bench_kernels_commands import aot, kernels, tune
 from hrm_core.cli.options import json_option, print_json, print_line, print_table
 from hrm_core.cli.run_commands import ensure_data
 
@@ -16,6 +19,10 @@ from hrm_core.cli.run_commands import ensure_data
 @click.group("bench")
 def bench() -> None:
     """Measure speed on this machine."""
+
+
+for command in (kernels, tune, gpu_all, aot):
+    bench.add_command(command)
 
 
 @bench.command("step")

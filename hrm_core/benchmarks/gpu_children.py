@@ -1,0 +1,140 @@
+"""What the stages of `hrm bench gpu-all` run: `python -m hrm_core.benchmarks.gpu_children`, a process for each.
+
+Benchmarks room: a stage's name and the file for its findings -> JSON there, a line for each thing done on stdout, exit
+code 1 where a check failed. A stage that hangs, crashes the device or runs out of memory takes no other with it.
+Which stages there are, their order and their time: `gpu_plan.py`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hrm_core.benchmarks.checks import check_on_gpu
+from hrm_core.benchmarks.equality import compare_trainings
+from hrm_core.benchmarks.kernels import Report, measure_operations, to_json
+from hrm_core.benchmarks.machine import device_report, require_gpu
+from hrm_core.benchmarks.steps import measure_memory, measure_steps
+from hrm_core.benchmarks.tune import forced
+from hrm_core.runs.atomic import write_json
+from triton_kernels.benchmarking import specimens_of
+from triton_kernels.runtime import OPERATIONS
+
+
+def say(text: str) -> None:
+    """A line for the stage's log, at once."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def gpu() -> torch.device:
+    """The CUDA device; these stages have no other."""
+    return require_gpu("hrm bench gpu-all", "use --dry-run to see its plan and compile what it would launch")
+
+
+def device(out: Path) -> bool:
+    """What the machine is, and its measured peaks."""
+    report = device_report(gpu())
+    write_json(out, report)
+    peaks = report["peaks"]
+    say(f"{report['machine']['device']}: {peaks['flops'] / 1e12:.0f} TFLOP/s, {peaks['bytes'] / 1e9:.0f} GB/s measured")
+    return True
+
+
+def correctness(out: Path) -> bool:
+    """Every operation in bf16 against its reference, and twice the same bits."""
+    found: dict[str, Any] = {}
+    with forced():
+        for op in OPERATIONS:
+            specimens = specimens_of(op, gpu(), torch.bfloat16)
+            verdict = None if specimens is None else check_on_gpu(specimens)
+            found[op] = {"passed": False, "words": "it has no benchmark.py"} if verdict is None else asdict(verdict)
+            say(f"{op}: {found[op]['words']}")
+            write_json(out, found)
+    failed = [op for op, row in found.items() if not row["passed"]]
+    say(
+        f"{len(found) - len(failed)} of {len(found)} operations right"
+        + (f"; not: {', '.join(failed)}" if failed else "")
+    )
+    return not failed
+
+
+def sanitized(out: Path) -> bool:
+    """One call of every kernel at its smallest shape, for `compute-sanitizer` to look at."""
+    called = []
+    with forced():
+        for op in OPERATIONS:
+            specimens = [s for s in specimens_of(op, gpu(), torch.bfloat16) or [] if "kernel" in s.peers]
+            least = min((specimen.bytes for specimen in specimens if specimen.direction == "forward"), default=0.0)
+            smallest = {specimen.shape for specimen in specimens if specimen.bytes <= least}
+            for specimen in specimens:
+                if specimen.shape in smallest:
+                    specimen.peers["kernel"]()
+                    torch.cuda.synchronize()
+                    called.append(f"{op} {specimen.shape} {specimen.direction}")
+    write_json(out, called)
+    say(f"{len(called)} kernels called")
+    return bool(called)
+
+
+def training(out: Path) -> bool:
+    """Training with kernels, twice, and with references."""
+    found = compare_trainings(gpu(), say)
+    write_json(out, asdict(found))
+    say(found.words)
+    return found.passed
+
+
+def kernels(out: Path) -> bool:
+    """The table of operations and peers; what is there so far is in the file after each operation."""
+
+    def keep(report: Report) -> None:
+        write_json(out, to_json(report))
+
+    with forced():
+        report = measure_operations(tuple(OPERATIONS), gpu(), torch.bfloat16, say, 0.1, keep)
+    keep(report)
+    say(f"{len(report.rows)} rows; no speed for {', '.join(report.refused) or 'none'}")
+    return not report.refused
+
+
+def steps(out: Path) -> bool:
+    """The training step against its peers at the shapes that have targets."""
+    found = measure_steps(gpu(), say, lambda rows: write_json(out, rows))
+    say(f"{len(found)} rows")
+    return all(row.get("problem") is None for row in found)
+
+
+def memory(out: Path) -> bool:
+    """Peak memory against the plan's prediction."""
+    rows = measure_memory(gpu(), say)
+    write_json(out, rows)
+    off = [row["recipe"] for row in rows if not row["within"]]
+    say(f"{len(rows) - len(off)} of {len(rows)} within 10 % of the plan" + (f"; not: {', '.join(off)}" if off else ""))
+    return not off
+
+
+CHILDREN: dict[str, Callable[[Path], bool]] = {
+    "device": device,
+    "correctness": correctness,
+    "sanitized": sanitized,
+    "training": training,
+    "kernels": kernels,
+    "steps": steps,
+    "memory": memory,
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """NAME FILE -> exit code."""
+    name, out = arguments
+    return 0 if CHILDREN[name](Path(out)) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

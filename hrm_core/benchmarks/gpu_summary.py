@@ -1,0 +1,173 @@
+"""What `hrm bench gpu-all` found, on one page: stages, targets beside measured values, and which rows are verified.
+
+Benchmarks room: the stages' results and JSON files -> `summary.md`, and launch rows that may be marked verified: those
+of an operation whose kernel was faster than every peer at every shape and direction, in a run in which every stage
+passed, on exactly this architecture, from a checkout without changes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+from hrm_core.benchmarks.gpu_plan import Result
+from hrm_core.benchmarks.steps import OURS, VARIANTS
+from hrm_core.benchmarks.tune import put_row
+from triton_kernels.launch import Meta, find
+
+Findings = dict[str, Any]
+
+
+@final
+@dataclass(frozen=True)
+class Goal:
+    """A target of the issue and how its measured value is read from the findings."""
+
+    measure: str
+    h100: str
+    laptop: str
+    read: Callable[[Findings], float | None]
+    unit: str
+
+
+def read_findings(out: Path, results: Sequence[Result]) -> Findings:
+    """The stages' JSON files that are there and whole."""
+    found: Findings = {}
+    for result in results:
+        path = out / f"{result.stage.name}.json"
+        try:
+            found[result.stage.name] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+    return found
+
+
+def step_speed(found: Findings, shape: str, variant: str = OURS) -> float | None:
+    """Segments/s of a row; None where it was not measured."""
+    for row in found.get("steps", []):
+        if row["shape"] == shape and row["variant"] == variant:
+            speed: float | None = row.get("segments_per_s")
+            return speed
+    return None
+
+
+def _ratio(found: Findings, shape: str, variant: str) -> float | None:
+    ours, other = step_speed(found, shape), step_speed(found, shape, variant)
+    return ours / other if ours is not None and other is not None else None
+
+
+def medians(found: Findings) -> dict[tuple[str, str, str], dict[str, float]]:
+    """(operation, shape, direction) -> peer -> median milliseconds."""
+    places: dict[tuple[str, str, str], dict[str, float]] = {}
+    for row in found.get("kernels", {}).get("rows", []):
+        peers = places.setdefault((row["op"], row["shape"], row["direction"]), {})
+        if row["timing"] is not None:
+            peers[row["peer"]] = row["timing"]["median_ms"]
+    return places
+
+
+def attention_ratio(found: Findings) -> float | None:
+    """The least of best SDPA over our kernel, over the longest forward shapes; None where one of them is missing."""
+    ratios = []
+    for (op, shape, direction), peers in medians(found).items():
+        fused = [value for name, value in peers.items() if "sdpa" in name.lower()]
+        if op == "recurrent_attention" and direction == "forward" and "901" in shape and fused and "kernel" in peers:
+            ratios.append(min(fused) / peers["kernel"])
+    return min(ratios, default=None)
+
+
+def _memory(found: Findings, name: str) -> float | None:
+    for row in found.get("memory", []):
+        if row["recipe"] == name:
+            measured: float | None = row["measured_gib"]
+            return measured
+    return None
+
+
+FULL, MIX = "hrm256-916-noboot-b64", "exp00-arc1-s384"
+EAGER, COMPILED = VARIANTS[2].name, VARIANTS[3].name
+GOALS = (
+    Goal(f"step, `{FULL}`", "2,300", "250", lambda found: step_speed(found, FULL), "segments/s"),
+    Goal("step, EXP-00 on ARC-AGI-1, S = 384", "7,500", "800", lambda found: step_speed(found, MIX), "segments/s"),
+    Goal(f"step against eager, `{FULL}`", "3.0", "2.5", lambda found: _ratio(found, FULL, EAGER), "x"),
+    Goal(f"step against compile, `{FULL}`", "1.5", "1.3", lambda found: _ratio(found, FULL, COMPILED), "x"),
+    Goal("attention forward against the best SDPA, 901 tokens", "1.15", "1.15", attention_ratio, "x"),
+    Goal(
+        "peak memory, 916 tokens, batch 256",
+        "under 10",
+        "under 10",
+        lambda f: _memory(f, "916 tokens, batch 256"),
+        "GiB",
+    ),
+    Goal("peak memory, EXP-00, 64 x 5", "", "under 2.5", lambda f: _memory(f, "EXP-00 as planned, 64 x 5"), "GiB"),
+)
+
+
+def beaten(found: Findings) -> dict[str, bool]:
+    """Operation -> whether its kernel was faster than every timed peer, wherever it was timed."""
+    verdicts: dict[str, bool] = {}
+    for (op, _, _), peers in medians(found).items():
+        others = [value for name, value in peers.items() if name != "kernel"]
+        wins = "kernel" in peers and bool(others) and peers["kernel"] < min(others)
+        verdicts[op] = verdicts.get(op, True) and wins
+    refused = {op for op, row in found.get("kernels", {}).get("verdicts", {}).items() if not row["passed"]}
+    return {op: wins and op not in refused for op, wins in verdicts.items()}
+
+
+def verifiable(found: Findings, results: Sequence[Result]) -> tuple[list[tuple[str, str, Meta]], str]:
+    """(operation, kernel, row with `verified`) that this run proves, and why there are none where there are none."""
+    open_stages = [result.stage.name for result in results if result.status not in ("passed", "not here")]
+    if open_stages:
+        return [], f"nothing is verified: {', '.join(open_stages)} did not pass"
+    machine = found["kernels"]["machine"]
+    if machine["commit"] is None or machine["commit"].endswith("+"):
+        return [], "nothing is verified: the checkout has changes that are not committed"
+    stamp = {"commit": machine["commit"], "date": machine["date"]}
+    wins = beaten(found)
+    rows = []
+    for op, kernel, arch, shape in found["kernels"]["used"]:
+        row = find(op, kernel, arch, **shape)
+        if wins.get(op) and arch == machine["arch"] and row is not None and row.arch == arch:
+            rows.append((op, kernel, row._replace(verified=stamp)))
+    lost = sorted(op for op, won in wins.items() if not won)
+    return rows, f"not faster than every peer everywhere: {', '.join(lost)}" if lost else ""
+
+
+def mark_verified(rows: Sequence[tuple[str, str, Meta]], root: Path | None = None) -> None:
+    """Writes them into the launch tables."""
+    for op, kernel, row in rows:
+        put_row(op, kernel, row, root)
+
+
+def _value(goal: Goal, found: Findings) -> str:
+    value = goal.read(found)
+    return (
+        "not measured" if value is None else f"{value:,.2f} {goal.unit}" if value < 100 else f"{value:,.0f} {goal.unit}"
+    )
+
+
+def summary(results: Sequence[Result], found: Findings, verified: str) -> str:
+    """The page."""
+    device = found.get("device", {})
+    peaks = device.get("peaks")
+    machine = device.get("machine", {})
+    lines = ["# hrm bench gpu-all", ""]
+    if peaks:
+        lines += [
+            f"{machine['device']}, sm_{machine['arch']}; torch {machine['versions']['torch']}, triton "
+            f"{machine['versions']['triton']}; {machine['date']}; commit {machine['commit']}",
+            "",
+            f"Measured peaks: {peaks['flops'] / 1e12:.0f} TFLOP/s ({peaks['dtype']}), {peaks['bytes'] / 1e9:.0f} GB/s.",
+            "",
+        ]
+    lines += ["| stage | outcome | seconds | last line |", "|---|---|---|---|"]
+    for result in results:
+        words = result.words.replace("|", "/")
+        lines.append(f"| {result.stage.title} | {result.status} | {result.seconds:.1f} | {words} |")
+    lines += ["", "| measure | measured here | H100 target | laptop target (by model) |", "|---|---|---|---|"]
+    lines += [f"| {goal.measure} | {_value(goal, found)} | {goal.h100} | {goal.laptop} |" for goal in GOALS]
+    lines += ["", "Launch rows: " + verified, "", "Logs and figures of each stage lie beside this page.", ""]
+    return "\n".join(lines)

@@ -1,0 +1,89 @@
+"""`hrm bench gpu-all`: every check and every speed that needs a GPU, in one command of less than eight minutes.
+
+Command-line room. Everything it finds lies under one folder, with `summary.md` on top. `--dry-run` needs no GPU: it
+prints the plan and compiles what the plan would launch on an H100. The work is in `hrm_core/benchmarks`.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from hrm_core.cli.bench_kernels_commands import checkout, say
+from hrm_core.cli.options import print_line, print_table, progress
+from hrm_core.errors import UserError
+
+
+@click.command("gpu-all")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=None,
+    metavar="FOLDER",
+    help="A new folder for everything it finds (default: gpu-all-DATE-TIME here).",
+)
+@click.option("--dry-run", is_flag=True, help="Print the plan and compile every kernel for sm_90; run nothing.")
+@click.option("--write-verified", is_flag=True, help="Mark launch rows as verified that this run proves.")
+@click.option("--processes", type=click.IntRange(1, 64), default=2, show_default=True, help="For --dry-run: compilers.")
+def gpu_all(out: Path | None, dry_run: bool, write_verified: bool, processes: int) -> None:
+    """Check and measure everything that needs a GPU: one command, under 8 minutes, all findings in one folder."""
+    checkout()
+    if dry_run:
+        sys.exit(_dry_run(out or Path("gpu-all-DATE-TIME"), processes))
+    from hrm_core.benchmarks.machine import require_gpu
+
+    require_gpu("hrm bench gpu-all", "use --dry-run to see its plan and compile what it would launch")
+    folder = _new_folder(out)
+    from hrm_core.benchmarks.gpu_plan import plan, run_stages
+    from hrm_core.benchmarks.gpu_summary import mark_verified, read_findings, summary, verifiable
+    from hrm_core.runs.atomic import write_bytes
+
+    results = run_stages(plan(folder), folder, say)
+    found = read_findings(folder, results)
+    rows, why = verifiable(found, results)
+    done = "marked as verified" if write_verified else "may be marked with --write-verified"
+    words = "; ".join(part for part in (f"{len(rows)} {done}" if rows else "", why) if part)
+    if write_verified:
+        mark_verified(rows)
+    text = summary(results, found, words)
+    write_bytes(folder / "summary.md", text.encode())
+    print_line(text.rstrip())
+    print_line(f"all of it: {folder}")
+    sys.exit(0 if all(result.status in ("passed", "not here") for result in results) else 1)
+
+
+def _new_folder(out: Path | None) -> Path:
+    from datetime import datetime
+
+    folder = (out or Path(f"gpu-all-{datetime.now():%Y%m%d-%H%M%S}")).resolve()
+    if folder.exists() and any(folder.iterdir()):
+        raise UserError(f"--out {folder}: the folder is not empty; give a new one")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _dry_run(out: Path, processes: int) -> int:
+    from hrm_core.benchmarks.gpu_plan import LIMIT_S, plan
+    from triton_kernels.aot import cases_of
+    from triton_kernels.aot_gate import compile_all, judge
+    from triton_kernels.runtime import OPERATIONS
+
+    stages = plan(out)
+    rows = [[stage.name, f"{stage.budget_s:.0f}", stage.title] for stage in stages]
+    print_table(["stage", "at most s", "what"], rows)
+    for stage in stages:
+        print_line(f"{stage.name}: {' '.join(stage.command)}")
+    total = sum(stage.budget_s for stage in stages)
+    print_line(f"{len(stages)} stages, {total:.0f} of {LIMIT_S:.0f} s at most; findings under {out}")
+    cases = [case for op in OPERATIONS for case in cases_of(op) if case.arch == 90]
+    with progress("compiling for sm_90") as advance:
+        compiled = compile_all(cases, processes, lambda done, all_: advance(1))
+    wrong = judge(cases, compiled, None)
+    idle = sorted(set(OPERATIONS) - {case.op for case in cases})
+    wrong += [f"{op}: nothing to launch on sm_90" for op in idle]
+    for words in wrong:
+        print_line(words)
+    print_line(f"{len(cases)} kernels compile for sm_90 from the present launch tables, {len(wrong)} complaints")
+    return 1 if wrong else 0
