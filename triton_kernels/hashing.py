@@ -44,6 +44,14 @@ def hash32(seed: int, *parts: int | Tensor) -> Tensor:
     return torch.tensor(state, dtype=torch.int64) if isinstance(state, int) else state
 
 
+def hash_int(seed: int, *parts: int) -> int:
+    """`hash32` of integers alone as an integer, without a tensor: what a kernel is given to go on from."""
+    state = _mix_int(seed + GOLDEN)
+    for part in parts:
+        state = _mix_int(state * 31 + part + GOLDEN)
+    return state
+
+
 def uniform(word: Tensor) -> Tensor:
     """32-bit words -> fp32 in [0, 1): the top 24 bits, so that 1.0 is never reached."""
     return (word >> 8).to(torch.float32) * (1.0 / (1 << 24))

@@ -42,6 +42,24 @@ def lay(
     return tokens, labels
 
 
+def lay_into(
+    input: Tensor,
+    target: Tensor,
+    sizes: Tensor,
+    index: Tensor,
+    dihedral: Tensor,
+    colors: Tensor,
+    offset: Tensor,
+    halted: Tensor,
+    tokens: Tensor,
+    labels: Tensor,
+) -> None:
+    """As `lay`, into tokens and labels (S, side * side) int32, in place and only for slots with halted (S) bool."""
+    new_tokens, new_labels = lay(input, target, sizes, index, dihedral, colors, offset)
+    torch.where(halted[:, None], new_tokens, tokens, out=tokens)
+    torch.where(halted[:, None], new_labels, labels, out=labels)
+
+
 def _lay_grid(
     grids: Tensor, height_S: Tensor, width_S: Tensor, index: Tensor, dihedral: Tensor, colors: Tensor, offset: Tensor
 ) -> Tensor:
