@@ -2,7 +2,7 @@
 
 Learning room: flat values (N,) and the row table are read each step; `evaluation_weights` puts the averages in their
 place and the raw weights back afterwards, whatever happens in between. Decay min(d, (1 + t) / (10 + t)), so that the
-first steps are forgotten soon.
+first steps are forgotten soon. A step takes the trunk in while it updates it (`count_step`), then the rows.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 from hrm_core.recipe.learning import AveragingConfig
+from triton_kernels.fused_update import Averaging
+from triton_kernels.fused_update.reference import average_weight
 
 
 @final
@@ -26,6 +28,7 @@ class Average:
         self.sources = [trunk, rows] if config.rows else [trunk]
         self.averages = [source.clone() for source in self.sources] if config.kind == "ema" else []
         self.count = torch.zeros((), device=trunk.device)
+        self.decay = torch.full((), config.decay, device=trunk.device)
 
     @property
     def name(self) -> str:
@@ -34,12 +37,23 @@ class Average:
 
     def update(self, keep: Tensor) -> None:
         """Takes the present weights in. keep: 0-d, 0 leaves the average as it was."""
+        trunk = self.count_step(keep)
+        if trunk is not None:
+            trunk.values.lerp_(self.sources[0], average_weight(trunk))
+            self.take_rows(trunk)
+
+    def count_step(self, keep: Tensor) -> Averaging | None:
+        """The first half of `update`: the average of the trunk, for the update that takes the new values in itself."""
         if not self.averages:
-            return
+            return None
         self.count += keep
-        decay = torch.clamp((1.0 + self.count) / (10.0 + self.count), max=self.config.decay)
-        for average, source in zip(self.averages, self.sources, strict=True):
-            average.lerp_(source, (1.0 - decay) * keep)
+        return Averaging("ema", self.averages[0], self.count, self.decay, keep)
+
+    def take_rows(self, counted: Averaging | None) -> None:
+        """The second half of `update`: takes the rows in, with the weight that `count_step` counted."""
+        if counted is not None:
+            for average, source in zip(self.averages[1:], self.sources[1:], strict=True):
+                average.lerp_(source, average_weight(counted))
 
     @contextmanager
     def evaluation_weights(self) -> Iterator[None]:

@@ -2,10 +2,10 @@
 
 Learning room: values and gradients (N,) fp32 are changed in place. Everything that varies is a 0-d tensor (`lr`,
 `keep`, the step count), so that an update never asks the host. `keep` is 1, or 0 where the step is to leave no trace
-(non-finite gradients): moments, count and values stay as they were. AdamW: Loshchilov & Hutter 2019 (1711.05101).
-Adam-atan2: Everett et al. 2024 (2407.05872, sec. 3.3) with both constants 1, as HRM uses it. Muon: Jordan et al. 2024;
-learning rate matched to AdamW's RMS as in Liu et al. 2025 (2502.16982, sec. 2.2). torch.optim.Muon wants one
-nn.Parameter a matrix and a learning rate on the host; ours is checked against it in the tests.
+(non-finite gradients): moments, count and values stay as they were. AdamW and Adam-atan2 with their sources are in
+`triton_kernels/fused_update`. Muon: Jordan et al. 2024; learning rate matched to AdamW's RMS as in Liu et al. 2025
+(2502.16982, sec. 2.2). torch.optim.Muon wants one nn.Parameter a matrix and a learning rate on the host; ours is
+checked against it in the tests.
 """
 
 from __future__ import annotations
@@ -17,24 +17,12 @@ from torch import Tensor
 
 from hrm_core.learning.flat import FlatParameters, MatrixSpan, gather_matrices
 from hrm_core.recipe.learning import OptimizerConfig
+from triton_kernels.fused_update import Averaging, Buffers, Controls, Measure, Rule, fused_update
+from triton_kernels.fused_update.reference import average_weight, clean
 
-EPS = 1e-8
 MUON_MOMENTUM = 0.95
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 NEWTON_SCHULZ_STEPS = 5
-
-
-def adam_direction(
-    gradient: Tensor, first: Tensor, second: Tensor, count: Tensor, keep: Tensor, betas: tuple[float, float], kind: str
-) -> Tensor:
-    """Updates both moments in place and returns the step's direction. `count` (0-d) includes this step."""
-    beta1, beta2 = betas
-    first.lerp_(gradient, (1.0 - beta1) * keep)
-    second.lerp_(gradient * gradient, (1.0 - beta2) * keep)
-    step = count.clamp(min=1.0)
-    mean = first / (1.0 - beta1**step)
-    deviation = (second / (1.0 - beta2**step)).sqrt_()
-    return torch.atan2(mean, deviation) if kind == "adam_atan2" else mean.div_(deviation.add_(EPS))
 
 
 def orthogonalize(matrices: Tensor) -> Tensor:
@@ -66,21 +54,33 @@ class TrunkOptimizer:
         self.momentum = torch.zeros(self.split, device=device)
         self.count = torch.zeros((), device=device)
         self.groups = flat.matrices_by_shape() if self.split else {}
+        self.rule = Rule("adamw" if config.kind == "muon" else config.kind, config.betas, config.weight_decay)
 
     def update(self, lr: Tensor, keep: Tensor) -> None:
-        """One step. lr: 0-d, already scheduled; keep: 0-d, 1 or 0. Gradients are expected to be finite."""
-        self.count += keep
-        rate = lr * keep
-        values, gradients = self.flat.values[self.split :], self.flat.gradients[self.split :]
-        config = self.config
-        direction = adam_direction(gradients, self.first, self.second, self.count, keep, config.betas, config.kind)
-        values.mul_(1.0 - rate * config.weight_decay).sub_(direction.mul_(rate))
-        if self.groups:
-            matrix_rate = rate * ((config.muon_lr or config.lr) / config.lr)
-            self._update_matrices(matrix_rate, keep)
+        """One step. lr: 0-d, already scheduled; keep: 0-d, 1 or 0. Gradients are expected to be finite, and stay."""
+        self._update(lr, keep, keep, None, clear=False)
 
-    def _update_matrices(self, rate: Tensor, keep: Tensor) -> None:
-        gradients = self.flat.gradients[: self.split]
+    def clip_and_update(self, lr: Tensor, measured: Measure, average: Averaging | None) -> None:
+        """One step in as few passes as there can be: gradients scaled as measured, moments, values, then the average
+        of the values; gradients are zero afterwards."""
+        self._update(lr, measured.keep, measured.scale, average, clear=True)
+
+    def _update(self, lr: Tensor, keep: Tensor, scale: Tensor, average: Averaging | None, clear: bool) -> None:
+        self.count += keep
+        values, gradients = self.flat.values[self.split :], self.flat.gradients[self.split :]
+        rest = Buffers(values, gradients, self.first, self.second)
+        rest_average = average and average.part(self.split, None)
+        fused_update(rest, Controls(lr, keep, scale, self.count), self.rule, average=rest_average, clear=clear)
+        if self.groups:
+            gradients = self.flat.gradients[: self.split]
+            matrix_rate = lr * keep * ((self.config.muon_lr or self.config.lr) / self.config.lr)
+            self._update_matrices(clean(gradients, scale), matrix_rate, keep)
+            if average is not None:
+                average.values[: self.split].lerp_(self.flat.values[: self.split], average_weight(average))
+            if clear:
+                gradients.zero_()
+
+    def _update_matrices(self, gradients: Tensor, rate: Tensor, keep: Tensor) -> None:
         self.momentum.lerp_(gradients, (1.0 - MUON_MOMENTUM) * keep)
         nesterov = torch.lerp(gradients, self.momentum, MUON_MOMENTUM)
         for (rows, columns), spans in self.groups.items():

@@ -2,8 +2,7 @@
 
 Learning room: row numbers (S) int64 and gradients (S, D) of the slots -> the table is changed in place. The gradient
 of a row is summed over all slots that used it, then its sign is taken (HRM, published code). No `unique`, no
-data-dependent shape: slots of the same row are summed by a (S, S) product, all but the first of them write to the
-table's last row, which is scratch space.
+data-dependent shape; the table's last row is scratch space. Sums and signs are in `triton_kernels/fused_update`.
 """
 
 from __future__ import annotations
@@ -13,16 +12,11 @@ from typing import final
 import torch
 from torch import Tensor
 
-from hrm_core.learning.optimizers import EPS
 from hrm_core.recipe.learning import RowsConfig
+from triton_kernels.fused_update import rows_sign_update
+from triton_kernels.fused_update.reference import EPS, sum_by_row, write_rows
 
-
-def sum_by_row(index: Tensor, gradients: Tensor, scratch: int) -> tuple[Tensor, Tensor]:
-    """(S) int64, (S, D) -> (target rows (S), duplicates sent to `scratch`; gradients (S, D) summed over equal rows)."""
-    same = index[:, None] == index[None, :]
-    summed = same.to(gradients.dtype) @ gradients
-    earlier = torch.tril(same, diagonal=-1).any(dim=1)
-    return torch.where(earlier, scratch, index), summed
+__all__ = ["RowsOptimizer", "sum_by_row"]
 
 
 @final
@@ -39,13 +33,14 @@ class RowsOptimizer:
 
     def update(self, index: Tensor, gradients: Tensor, schedule: Tensor, keep: Tensor) -> None:
         """One step. schedule: 0-d factor of the trunk's schedule; keep: 0-d, 0 leaves every row as it was."""
-        rate = schedule * keep * self.config.lr
+        config = self.config
+        if config.kind == "sign_sgd":
+            lr, decay = config.lr, config.weight_decay
+            rows_sign_update(self.table, index, gradients, schedule, keep, lr=lr, weight_decay=decay)
+            return
         target, summed = sum_by_row(index, gradients, self.table.shape[0] - 1)
-        rows = self.table[target]
-        direction = self._adam(target, summed, keep) if self.config.kind == "adam" else torch.sign(summed)
-        rows = rows * (1.0 - rate * self.config.weight_decay) - rate * direction
-        self.table.index_copy_(0, target, rows)
-        self.table[-1].zero_()
+        direction = self._adam(target, summed, keep)
+        write_rows(self.table, target, direction, schedule * keep * config.lr, config.weight_decay)
 
     def _adam(self, target: Tensor, gradient: Tensor, keep: Tensor) -> Tensor:
         beta1, beta2 = self.config.betas

@@ -25,6 +25,7 @@ from hrm_core.recipe.lay import validate
 from hrm_core.recipe.schema import Recipe
 from hrm_core.training.lanes import LaneState, build_lanes, deal_slots
 from hrm_core.training.step import Scalars, StepParts, Sum, admit, train_step
+from triton_kernels.fused_update import Averaging, Measure
 
 NUM_TASKS = 5
 
