@@ -39,7 +39,7 @@ def same_bits(first: object, second: object) -> bool:
     if isinstance(first, torch.Tensor) and isinstance(second, torch.Tensor):
         if first.shape != second.shape or first.dtype != second.dtype:
             return False
-        left, right = (tensor.detach().contiguous().view(torch.uint8) for tensor in (first, second))
+        left, right = (tensor.detach().reshape(-1).view(torch.uint8) for tensor in (first, second))
         return bool(torch.equal(left, right))
     if isinstance(first, tuple | list) and isinstance(second, tuple | list):
         return len(first) == len(second) and all(same_bits(a, b) for a, b in zip(first, second, strict=True))
@@ -87,7 +87,7 @@ def _pytest(words: list[str], environment: dict[str, str]) -> str | None:
     )
     if done.returncode == 0:
         return None
-    lines = (done.stdout + done.stderr).strip().splitlines()
+    lines = (done.stdout.strip() or done.stderr.strip()).splitlines()
     return lines[-1][:160] if lines else f"exit code {done.returncode}"
 
 

@@ -55,7 +55,7 @@ class Comparison:
 
 def digest_of(tensor: torch.Tensor) -> str:
     """sha256 of a tensor's bytes."""
-    raw = tensor.detach().contiguous().cpu().view(torch.uint8).numpy().tobytes()
+    raw = tensor.detach().reshape(-1).cpu().view(torch.uint8).numpy().tobytes()
     return hashlib.sha256(raw).hexdigest()
 
 

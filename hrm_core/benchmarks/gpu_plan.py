@@ -96,8 +96,6 @@ def run_stage(stage: Stage, out: Path, limit_s: float) -> Result:
     """Runs it in a session of its own with its output in a log, and ends it at its limit."""
     if stage.needs is not None and shutil.which(stage.needs) is None:
         return Result(stage, "not here", 0.0, f"{stage.needs} is not on PATH")
-    if limit_s < LEAST_S:
-        return Result(stage, "out of time", 0.0, "the stages before it have used up the time")
     log = out / f"{stage.name}.log"
     begin = time.monotonic()
     with log.open("wb") as stream:
@@ -128,7 +126,10 @@ def run_stages(stages: Sequence[Stage], out: Path, say: Say, limit_s: float = LI
     for number, stage in enumerate(stages, 1):
         left = limit_s - (time.monotonic() - begin)
         say(f"{number} of {len(stages)}: {stage.title} (at most {min(stage.budget_s, max(left, 0.0)):.0f} s)")
-        result = run_stage(stage, out, min(stage.budget_s, left))
+        if left < LEAST_S:
+            result = Result(stage, "out of time", 0.0, "the stages before it have used up the time")
+        else:
+            result = run_stage(stage, out, min(stage.budget_s, left))
         say(f"  {result.status} in {result.seconds:.1f} s: {result.words}")
         results.append(result)
     return results

@@ -129,8 +129,8 @@ def verifiable(found: Findings, results: Sequence[Result]) -> tuple[list[tuple[s
     wins = beaten(found)
     rows = []
     for op, kernel, arch, shape in found["kernels"]["used"]:
-        row = find(op, kernel, arch, **shape)
-        if wins.get(op) and arch == machine["arch"] and row is not None and row.arch == arch:
+        row = find(op, kernel, arch, **shape) if wins.get(op) and arch == machine["arch"] else None
+        if row is not None and row.arch == arch:
             rows.append((op, kernel, row._replace(verified=stamp)))
     lost = sorted(op for op, won in wins.items() if not won)
     return rows, f"not faster than every peer everywhere: {', '.join(lost)}" if lost else ""

@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, final
 
 import torch
+from torch import Tensor
 
 from hrm_core.data.dataset import Dataset, load_dataset
 from hrm_core.data.prepare import ensure_built
@@ -22,6 +24,7 @@ from hrm_core.recipe.estimate import estimate
 from hrm_core.recipe.lay import build_recipe
 from hrm_core.recipe.schema import Recipe
 from hrm_core.training.step_benchmark import measure_step, to_json
+from triton_kernels.recurrent_attention import reference as attention
 
 # EXP-00 with these lines. The first is one canvas with 16 tokens of prefix: 916 tokens in every sample.
 FULL_CANVAS = ("data.canvases=[30]", "identity.prefix_tokens=16", "training.accumulation=1")
@@ -69,16 +72,29 @@ def arc1(recipe: Recipe) -> Dataset:
     return load_dataset(ensure_built(recipe.data.source), recipe.data)
 
 
+def rotate_in_reals(x_BTHE: Tensor, cos_TE: Tensor, sin_TE: Tensor) -> Tensor:
+    """The reference's rotary turn without complex numbers, for which `torch.compile` makes no code."""
+    swapped = x_BTHE.reshape(*x_BTHE.shape[:-1], -1, 2).flip(-1).flatten(-2)
+    return x_BTHE * cos_TE[:, None] + swapped * sin_TE[:, None]
+
+
 @contextmanager
 def compiled_levels() -> Iterator[None]:
-    """`torch.compile` around each call of a level, for each shape by itself."""
-    names = vars(segment)
+    """`torch.compile` around each call of a level, for each shape by itself, on forms that suit it best."""
     torch.compiler.reset()
-    names["run_level"] = torch.compile(run_level, dynamic=False)
+    replaced: list[tuple[ModuleType, str, object]] = [
+        (segment, "run_level", torch.compile(run_level, dynamic=False)),
+        (attention, "rotate", rotate_in_reals),
+        (attention, "attention_path", lambda query, needs_grad: "fused"),
+    ]
+    before = [vars(module)[name] for module, name, _ in replaced]
     try:
+        for module, name, value in replaced:
+            vars(module)[name] = value
         yield
     finally:
-        names["run_level"] = run_level
+        for (module, name, _), value in zip(replaced, before, strict=True):
+            vars(module)[name] = value
 
 
 def _fresh(device: torch.device) -> None:
