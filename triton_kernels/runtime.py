@@ -10,7 +10,7 @@ reference, chosen by `attention_path`.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -40,6 +40,8 @@ OPTIONAL = {("swiglu", "whole_mlp")}
 INTERPRETER_ARCH = 89
 
 _mode = "auto"
+
+AskTable = Callable[[str, int, dict[str, int]], bool]
 
 
 class Choice(NamedTuple):
@@ -86,10 +88,26 @@ def arch_of(device: torch.device) -> int:
     return 10 * major + minor
 
 
+def constant_when_compiled(function: AskTable) -> AskTable:
+    """Marks a question to the launch table, so that torch.compile asks it once and does not trace the reading of files.
+
+    What torch.compiler.assume_constant_result does, without importing the compiler (seconds) at every start.
+    """
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function
+
+
+@constant_when_compiled
 def has_rows(op: str, arch: int, shape: dict[str, int]) -> bool:
     """Whether every kernel that the operation cannot do without can be launched for this shape."""
     needed = [kernel for kernel in table(op) if (op, kernel) not in OPTIONAL]
     return bool(needed) and all(find(op, kernel, arch, **shape) is not None for kernel in needed)
+
+
+@constant_when_compiled
+def verified(op: str, arch: int, shape: dict[str, int]) -> bool:
+    """Whether every row of the operation for this shape is verified on exactly this architecture."""
+    return is_verified(op, arch, **shape)
 
 
 def choose(op: str, x: Tensor, shape: dict[str, int], problem: str | None = None) -> Choice:
@@ -105,7 +123,7 @@ def choose(op: str, x: Tensor, shape: dict[str, int], problem: str | None = None
         return Choice(False, f"no launch row for sm_{arch}, {shape}")
     if _mode == "force":
         return Choice(True, "kernels.mode=force")
-    if is_verified(op, arch, **shape):
+    if verified(op, arch, shape):
         return Choice(True, f"verified on sm_{arch}")
     return Choice(False, f"no verified launch row for sm_{arch}, {shape}")
 

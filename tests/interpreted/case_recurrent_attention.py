@@ -167,3 +167,19 @@ def test_views_that_are_not_contiguous_are_read_rightly(error: Error) -> None:
     )
     for value, wanted in zip(recurrent_attention(state, weight, rotary, 4, (injection,)), expected, strict=True):
         assert error(value, wanted) < TOLERANCE[torch.float32]
+
+
+def test_compiles_with_its_choice_in_one_graph() -> None:
+    """The choice reads launch tables, which must not be traced."""
+    case = Case(1, 12, 2, 64, ("full",))
+    expected = run(case, case.dtype, recurrent_attention)
+    torch.compiler.reset()
+    compiled = torch.compile(recurrent_attention, fullgraph=True, backend="aot_eager")
+    for name, value in run(case, case.dtype, compiled).items():
+        assert torch.equal(value, expected[name]), name
+
+    def verified(x: Tensor) -> Tensor:
+        return x if runtime.verified("recurrent_attention", 89, {"D": x.shape[0], "E": 64}) else -x
+
+    unproven = torch.compile(verified, fullgraph=True, backend="aot_eager")(torch.ones(256))
+    assert (unproven[0] > 0) == runtime.verified("recurrent_attention", 89, {"D": 256, "E": 64})
