@@ -257,7 +257,7 @@ def test_rows_by_sign(slots: int, rows: int, columns: int, error: Error) -> None
 
 @pytest.mark.slow
 def test_rows_by_sign_over_more_slots_than_one_block(error: Error) -> None:
-    table, index, gradients = rows_case(700, 500, 16)
+    table, index, gradients = rows_case(600, 4000, 5)
     ours, exact = table.clone(), table.double()
     rows_sign_update(ours, index, gradients, scalar(0.5), scalar(1.0), lr=0.1, weight_decay=0.2)
     reference.rows_sign_update(exact, index, gradients.double(), scalar(0.05, torch.float64), 0.2)
@@ -269,3 +269,12 @@ def test_rows_keep_zero() -> None:
     ours = table.clone()
     rows_sign_update(ours, index, gradients, scalar(0.5), scalar(0.0), lr=0.1, weight_decay=0.2)
     assert torch.equal(ours, table)
+
+
+def test_duplicates_are_summed_in_slot_order() -> None:
+    """1e8 + 1 - 1e8 is 0 in fp32 in this order and 1 in another."""
+    table, index = torch.ones(3, 1), torch.tensor([1, 0, 1, 1])
+    gradients = torch.tensor([[1e8], [5.0], [1.0], [-1e8]])
+    table[-1] = 0.0
+    rows_sign_update(table, index, gradients, scalar(1.0), scalar(1.0), lr=0.5, weight_decay=0.0)
+    assert table.flatten().tolist() == [0.5, 1.0, 0.0]

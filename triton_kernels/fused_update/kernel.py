@@ -221,6 +221,17 @@ def update_kernel(
 
 
 @triton.jit
+def next_slot(index_ptr, row, after, num_slots, SLOTS: tl.constexpr):
+    """The first slot behind `after` that has this row; num_slots where there is none."""
+    found = tl.cast(num_slots, tl.int32)
+    for start in range(0, num_slots, SLOTS):
+        o_s = start + tl.arange(0, SLOTS)
+        b_row = tl.load(index_ptr + o_s, mask=o_s < num_slots, other=-1)  # [SLOTS]
+        found = tl.minimum(found, tl.min(tl.where((b_row == row) & (o_s > after), o_s, num_slots), axis=0))
+    return found
+
+
+@triton.jit
 def rows_sign_kernel(
     table_ptr,
     index_ptr,
@@ -242,20 +253,12 @@ def rows_sign_kernel(
     o_d = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     m_d = o_d < num_columns
     row = tl.load(index_ptr + slot)
-    first = slot
-    later = 0
-    for start in range(0, num_slots, SLOTS):
-        o_s = start + tl.arange(0, SLOTS)
-        b_row = tl.load(index_ptr + o_s, mask=o_s < num_slots, other=-1)  # [SLOTS]
-        same = b_row == row
-        first = tl.minimum(first, tl.min(tl.where(same, o_s, num_slots), axis=0))
-        later += tl.sum((same & (o_s > slot)).to(tl.int32), axis=0)
-    if first == slot:
-        b_sum = tl.load(gradients_ptr + slot * num_columns + o_d, mask=m_d, other=0.0)  # [COLUMNS]
-        if later > 0:
-            for other in range(slot + 1, num_slots):
-                m_same = o_d < tl.where(tl.load(index_ptr + other) == row, num_columns, 0)
-                b_sum += tl.load(gradients_ptr + other * num_columns + o_d, mask=m_same, other=0.0)
+    if next_slot(index_ptr, row, -1, num_slots, SLOTS) == slot:
+        b_sum = tl.zeros([COLUMNS], dtype=tl.float32)  # [COLUMNS]
+        other = slot
+        while other < num_slots:
+            b_sum += tl.load(gradients_ptr + other * num_columns + o_d, mask=m_d, other=0.0)
+            other = next_slot(index_ptr, row, other, num_slots, SLOTS).to(tl.int64)
         keep = tl.load(keep_ptr)
         rate = tl.load(schedule_ptr) * keep * tl.cast(lr, tl.float32)
         b_sign = tl.where(b_sum > 0.0, 1.0, tl.where(b_sum < 0.0, -1.0, 0.0))
