@@ -7,7 +7,6 @@ nothing but memory: every draw is a hash of (seed, lane, entry), never of a piec
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import final
 
 import torch
@@ -16,24 +15,9 @@ from torch import Tensor
 from hrm_core.data.lanes import LanePairs
 from hrm_core.model.types import Identity
 from hrm_core.recipe.schema import Recipe
+from hrm_core.recipe.slots import deal_slots, piece_edges
 
-
-def deal_slots(pairs_by_side: dict[int, int], num_slots: int) -> dict[int, int]:
-    """{side: training pairs} -> {side: slots}: proportional, largest remainder, at least one each."""
-    total = sum(pairs_by_side.values())
-    exact = {side: num_slots * count / total for side, count in pairs_by_side.items()}
-    slots = {side: max(1, int(share)) for side, share in exact.items()}
-    order = sorted(exact, key=lambda side: (int(exact[side]) - exact[side], side))
-    position = 0
-    while sum(slots.values()) < num_slots:
-        slots[order[position % len(order)]] += 1
-        position += 1
-    while sum(slots.values()) > num_slots:
-        largest = max(slots, key=lambda side: (slots[side], side))
-        if slots[largest] == 1:
-            break  # more lanes than slots: one slot a lane is the least
-        slots[largest] -= 1
-    return slots
+__all__ = ["LaneState", "build_lanes", "deal_slots"]
 
 
 @final
@@ -85,9 +69,7 @@ class LaneState:
 
     def pieces(self, batch: int) -> list[slice]:
         """Slots in the portions that pass through memory together, as even as can be."""
-        count = -(-self.num_slots // batch)
-        edges = [round(i * self.num_slots / count) for i in range(count + 1)]
-        return [slice(a, b) for a, b in pairwise(edges)]
+        return [slice(start, end) for start, end in piece_edges(self.num_slots, batch)]
 
 
 def build_lanes(train: dict[int, LanePairs], recipe: Recipe, dtype: torch.dtype) -> list[LaneState]:

@@ -24,6 +24,7 @@ from hrm_core.model.hrm import HRM
 from hrm_core.recipe.schema import Recipe
 from hrm_core.recipe.training import TrainingConfig
 from hrm_core.training.lanes import build_lanes
+from hrm_core.training.memory import enforce
 from hrm_core.training.step import Scalars, StepParts, Sum
 from triton_kernels.runtime import set_mode
 
@@ -84,8 +85,12 @@ def apply_device(chosen: Device, deterministic: bool) -> None:
 
 
 def build_parts(recipe: Recipe, dataset: Dataset, chosen: Device) -> StepParts:
-    """Model, lanes, optimizers and averages at step 0; sets which kernels this process runs."""
+    """Model, lanes, optimizers and averages at step 0; sets which kernels this process runs.
+
+    UserError, before anything is allocated, where a step will not fit into memory.
+    """
     set_mode(recipe.kernels.mode)
+    enforce(recipe, dataset, chosen)
     model = HRM(recipe, len(dataset.tasks.ids), chosen.dtype, chosen.device)
     train = {side: pairs.to(chosen.device) for side, pairs in dataset.train.items()}
     lanes = build_lanes(train, recipe, chosen.dtype)
