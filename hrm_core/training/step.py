@@ -23,13 +23,13 @@ from hrm_core.learning.optimizers import TrunkOptimizer
 from hrm_core.learning.rows import RowsOptimizer
 from hrm_core.model.copies import WeightCopies
 from hrm_core.model.hrm import HRM
-from hrm_core.model.inference import wants_halt
 from hrm_core.model.segment import Carry, TrunkWeights, reasoning_segment
 from hrm_core.recipe.schema import Recipe
 from hrm_core.training.lanes import LaneState
-from triton_kernels.act_halting import halt, halting_logits
+from triton_kernels import act_halting
+from triton_kernels.act_halting import halting_logits
 from triton_kernels.fused_update import measure_gradients
-from triton_kernels.lay import lay
+from triton_kernels.lay import lay_into
 from triton_kernels.stablemax_loss import stablemax_loss
 
 
@@ -80,11 +80,10 @@ def admit(lane: LaneState, recipe: Recipe) -> None:
     seed, augment = recipe.training.seed, recipe.augment
     new = choose(lane.pairs, augment, seed, lane.number, lane.num_slots, lane.slots, lane["admissions"])
     pairs = lane.pairs
-    tokens, labels = lay(pairs.input, pairs.target, lane.sizes, new.index, new.dihedral, new.colors, new.offset)
     halted = lane["halted"]
+    views = (new.index, new.dihedral, new.colors, new.offset)
+    lay_into(pairs.input, pairs.target, lane.sizes, *views, halted, lane["tokens"], lane["labels"])
     fresh = {
-        "tokens": tokens,
-        "labels": labels,
         "task": new.task,
         "dihedral": new.dihedral,
         "augmentation": new.augmentation,
@@ -105,8 +104,8 @@ def halting_loss(
     lane: LaneState,
     piece: slice,
     exact: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """((B) fp32 loss, (B) logit that is above 0 where Q would halt), for this segment's carry."""
+) -> Tensor:
+    """(B) fp32 loss of the Q head for this segment's carry."""
     config = parts.recipe.halting
     model = parts.model
     logits = halting_logits(carry.high[:, 0], model.q_weight, model.q_bias)
@@ -121,7 +120,20 @@ def halting_loss(
             last = lane["segment"][piece] + 2 >= config.max_segments
             target = torch.where(last, next_logits[:, 0], next_logits.amax(-1)).sigmoid()
         loss = loss + functional.binary_cross_entropy_with_logits(logits[:, 1], target, reduction="none")
-    return loss, wants_halt(logits.detach(), config.kind)
+    return loss
+
+
+def admitted_carry(parts: StepParts, lane: LaneState, piece: slice, embedded: Tensor) -> Carry:
+    """The carry that a segment begins with: the start vectors where a new sample has come in.
+
+    The segment reads the lane's buffers themselves; they are written to only after the backward.
+    """
+    high, low, halted = lane["high"][piece], lane["low"][piece], lane["halted"][piece]
+    if parts.recipe.model.inject_input:
+        act_halting.reset_carry(high, low, parts.model.high_start, parts.model.low_start, halted)
+        return Carry(high, low)
+    start, fresh = parts.model.start_carry(embedded), halted[:, None, None]
+    return Carry(torch.where(fresh, start.high, high), torch.where(fresh, start.low, low))
 
 
 def advance(parts: StepParts, lane: LaneState, piece: slice) -> None:
@@ -131,17 +143,13 @@ def advance(parts: StepParts, lane: LaneState, piece: slice) -> None:
     rows = functional.embedding(model.rows.index(identity), model.rows.table).requires_grad_()
     embedded = model.embeddings(lane["tokens"][piece], identity, rows, model.dtype)
     weights = model.cast(parts.copies)
-    fresh = lane["halted"][piece][:, None, None]
-    start = model.start_carry(embedded)
-    carry = Carry(
-        torch.where(fresh, start.high, lane["high"][piece]), torch.where(fresh, start.low, lane["low"][piece])
-    )
+    carry = admitted_carry(parts, lane, piece, embedded)
     carry = reasoning_segment(weights, carry, embedded, model.rotary(lane.side), recipe.model)
     cells = carry.high[:, recipe.identity.prefix_tokens :]
     token_loss, right, count, exact = stablemax_loss(
         cells, weights.head, lane["labels"][piece], recipe.loss.kind, recipe.loss.include_pad
     )
-    halt_loss, halt_logit = halting_loss(parts, weights, carry, embedded, lane, piece, exact)
+    halt_loss = halting_loss(parts, weights, carry, embedded, lane, piece, exact)
     total = (token_loss.sum() + recipe.halting.weight * halt_loss.sum()) / parts.num_slots
     total.backward()  # type: ignore[no-untyped-call]
     if rows.grad is not None:
@@ -149,24 +157,29 @@ def advance(parts: StepParts, lane: LaneState, piece: slice) -> None:
     with torch.no_grad():
         lane["high"][piece].copy_(carry.high)
         lane["low"][piece].copy_(carry.low)
-        decide(parts, lane, piece, halt_logit, torch.isfinite(token_loss))
+        decide(parts, lane, piece, carry.high, torch.isfinite(token_loss))
         count_sample(parts.sums, lane, piece, token_loss, halt_loss, right, count, exact)
 
 
-def decide(parts: StepParts, lane: LaneState, piece: slice, halt_logit: Tensor, finite: Tensor) -> None:
+def decide(parts: StepParts, lane: LaneState, piece: slice, high_BTD: Tensor, finite: Tensor) -> None:
     """Counts the segment and sets the halt flags. A slot whose loss is not finite is given up for a new sample."""
     config = parts.recipe.halting
-    lane["segment"][piece].add_(1)
-    halted = halt(
-        halt_logit > 0,
+    act_halting.decide(
+        high_BTD,
+        parts.model.q_weight,
+        parts.model.q_bias,
         lane["segment"][piece],
-        lane.entry(piece),
+        lane["admissions"][piece],
+        lane.slots[piece],
+        lane["halted"][piece],
+        finite,
         seed=parts.recipe.training.seed,
         lane=lane.number,
+        num_slots_lane=lane.num_slots,
+        kind=config.kind,
         exploration=config.exploration,
         max_segments=config.max_segments,
     )
-    lane["halted"][piece].copy_(halted | ~finite)
 
 
 def count_sample(
