@@ -80,6 +80,7 @@ def time_cpu(call: Callable[[], object], seconds: float = 0.5, least: int = 5) -
 def time_cuda(call: Callable[[], object], seconds: float = 0.2) -> Timing:
     """GPU time of calls replayed from a captured graph, so that launch costs are left out; ten calls a replay."""
     stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         for _ in range(3):
             call()

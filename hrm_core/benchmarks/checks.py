@@ -17,7 +17,7 @@ from typing import final
 
 import torch
 
-from triton_kernels.benchmarking import Specimen
+from triton_kernels.benchmarking import Specimen, specimens_of
 
 # Relative Frobenius error that bf16 may have against float32.
 BF16_ERROR = 1e-2
@@ -54,29 +54,28 @@ def _copy(value: object) -> object:
     return value
 
 
-def repeats(specimen: Specimen) -> bool:
-    """Whether two calls of the kernel give the same bits."""
-    kernel = specimen.peers["kernel"]
-    return same_bits(_copy(kernel()), kernel())
+def repeats(specimen: Specimen, again: Specimen) -> bool:
+    """Whether the kernel gives the same bits from the same inputs. Two specimens: some kernels change their inputs."""
+    return same_bits(_copy(specimen.peers["kernel"]()), again.peers["kernel"]())
 
 
-def check_on_gpu(specimens: Sequence[Specimen]) -> Verdict:
-    """Error and repeatability of every kernel among the specimens."""
-    worst, checked = 0.0, 0
-    for specimen in specimens:
+def check_on_gpu(specimens: Sequence[Specimen], again: Sequence[Specimen]) -> Verdict:
+    """Error and repeatability of every kernel among the specimens. `again`: the same, made anew."""
+    worst = 0.0
+    for specimen, twin in zip(specimens, again, strict=True):
+        where = f"{specimen.shape}, {specimen.direction}"
         if specimen.check is None or "kernel" not in specimen.peers:
-            return Verdict(False, f"no kernel at {specimen.shape}, {specimen.direction}")
+            return Verdict(False, f"no kernel at {where}")
+        if not repeats(specimen, twin):
+            return Verdict(False, f"two calls differ at {where}")
         error = specimen.check()
         # A NaN fails too.
         if not error < BF16_ERROR:
-            where = f"{specimen.shape}, {specimen.direction}"
             return Verdict(False, f"error {error:.1e} at {where}, allowed {BF16_ERROR:.0e}")
-        if not repeats(specimen):
-            return Verdict(False, f"two calls differ at {specimen.shape}, {specimen.direction}")
-        worst, checked = max(worst, error), checked + 1
-    if not checked:
+        worst = max(worst, error)
+    if not specimens:
         return Verdict(False, "it has no specimen")
-    return Verdict(True, f"error at most {worst:.1e} at {checked} shapes, two calls bit for bit equal")
+    return Verdict(True, f"error at most {worst:.1e} at {len(specimens)} shapes, two calls bit for bit equal")
 
 
 def _pytest(words: list[str], environment: dict[str, str]) -> str | None:
@@ -116,6 +115,8 @@ def check_on_cpu(op: str) -> Verdict:
     return Verdict(True, "its cases in the interpreter and its own tests pass")
 
 
-def check_operation(op: str, specimens: Sequence[Specimen], device: torch.device) -> Verdict:
+def check_operation(op: str, specimens: Sequence[Specimen], device: torch.device, dtype: torch.dtype) -> Verdict:
     """By device."""
-    return check_on_gpu(specimens) if device.type == "cuda" else check_on_cpu(op)
+    if device.type != "cuda":
+        return check_on_cpu(op)
+    return check_on_gpu(specimens, specimens_of(op, device, dtype) or [])

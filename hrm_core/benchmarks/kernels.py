@@ -104,7 +104,7 @@ def measure_operations(
             say(f"{place}: missing, it has no benchmark.py")
             continue
         say(f"{place}: check")
-        verdict = check_operation(op, specimens, device)
+        verdict = check_operation(op, specimens, device, dtype)
         report.verdicts[op] = verdict
         if not verdict.passed:
             say(f"{place}: no speed, {verdict.words}")
@@ -154,7 +154,7 @@ def page(report: Report) -> str:
         "product and bytes over the measured copy, against the median; caches can take a small case above 100 %. "
         "`x reference`: how many times as fast as the reference in the same run.",
         "",
-        f"{machine.line()}; {report.dtype}.",
+        f"{machine.line()}; {report.dtype}; load average {machine.load:.1f} at the start.",
         "",
         f"Measured peaks: {peaks.flops / 1e12:.3g} TFLOP/s (matrix product, {peaks.dtype}), "
         f"{peaks.bytes / 1e9:.3g} GB/s (copy, read and written).",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
 import shutil
 import subprocess
@@ -46,7 +47,7 @@ class Peaks:
 @final
 @dataclass(frozen=True)
 class Machine:
-    """Goes above every table of speeds."""
+    """Goes above every table of speeds. `load`: processes that wanted a CPU in the last minute, ours among them."""
 
     device: str
     kind: str
@@ -55,6 +56,7 @@ class Machine:
     versions: dict[str, str | None]
     commit: str | None
     date: str
+    load: float = 0.0
 
     @property
     def slug(self) -> str:
@@ -84,6 +86,7 @@ def this_machine(device: torch.device) -> Machine:
         versions=versions(),
         commit=commit(),
         date=datetime.now(UTC).strftime("%Y-%m-%d"),
+        load=os.getloadavg()[0],
     )
 
 

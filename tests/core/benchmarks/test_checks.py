@@ -23,25 +23,21 @@ from triton_kernels.recurrent_attention import reference as attention
 from triton_kernels.runtime import OPERATIONS
 
 
-def specimen(error: float, results: list[float] | None = None) -> Specimen:
-    values = results or [1.0, 1.0]
-
-    def kernel() -> torch.Tensor:
-        return torch.tensor(values.pop() if len(values) > 1 else values[0])
-
-    return Specimen("lay", "T 101", "forward", 1.0, 1.0, {"kernel": kernel}, lambda: error)
+def specimen(error: float, value: float = 1.0) -> Specimen:
+    return Specimen("lay", "T 101", "forward", 1.0, 1.0, {"kernel": lambda: torch.tensor(value)}, lambda: error)
 
 
 def test_a_kernel_is_right_where_its_error_is_small_and_it_repeats() -> None:
-    assert check_on_gpu([specimen(1e-3), specimen(4e-3)]) == Verdict(
+    assert check_on_gpu([specimen(1e-3), specimen(4e-3)], [specimen(1e-3), specimen(4e-3)]) == Verdict(
         True, "error at most 4.0e-03 at 2 shapes, two calls bit for bit equal"
     )
-    assert check_on_gpu([specimen(1e-3), specimen(2e-2)]).words == "error 2.0e-02 at T 101, forward, allowed 1e-02"
-    assert not check_on_gpu([specimen(math.nan)]).passed
-    assert check_on_gpu([specimen(0.0, [1.0, 1.5])]).words == "two calls differ at T 101, forward"
-    assert not check_on_gpu([]).passed
+    off, nan, other = specimen(2e-2), specimen(math.nan), specimen(0.0, 1.5)
+    assert check_on_gpu([off], [off]).words == "error 2.0e-02 at T 101, forward, allowed 1e-02"
+    assert not check_on_gpu([nan], [nan]).passed
+    assert check_on_gpu([specimen(0.0)], [other]).words == "two calls differ at T 101, forward"
+    assert not check_on_gpu([], []).passed
     unchecked = Specimen("lay", "T 101", "forward", 1.0, 1.0, {"reference": lambda: 0})
-    assert check_on_gpu([unchecked]).words == "no kernel at T 101, forward"
+    assert check_on_gpu([unchecked], [unchecked]).words == "no kernel at T 101, forward"
 
 
 def test_same_bits() -> None:
@@ -53,10 +49,15 @@ def test_same_bits() -> None:
     assert not same_bits((one,), (one, one))
 
 
-def test_a_kernel_that_writes_into_its_result_again_is_compared_with_a_copy() -> None:
+def counting() -> Specimen:
     buffer = torch.zeros(1)
-    counting = Specimen("lay", "", "", 1.0, 1.0, {"kernel": lambda: buffer.add_(1)})
-    assert not repeats(counting)
+    return Specimen("lay", "", "", 1.0, 1.0, {"kernel": lambda: buffer.add_(1)})
+
+
+def test_a_kernel_that_changes_its_input_is_compared_from_the_same_start() -> None:
+    once, again = counting(), counting()
+    assert repeats(once, again)
+    assert not repeats(once, once)
 
 
 def test_every_operation_has_interpreter_cases_of_its_own() -> None:

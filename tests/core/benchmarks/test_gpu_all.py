@@ -94,7 +94,9 @@ def test_a_child_without_a_gpu_fails_in_one_line(tmp_path: Path) -> None:
     assert "no CUDA device can be reached" in result.words
 
 
-def kernel_row(op: str, peer: str, median: float, shape: str = "T 901", direction: str = "forward") -> dict[str, Any]:
+def kernel_row(
+    op: str, peer: str, median: float, shape: str = "attention alone, 64 x 901 tokens", direction: str = "forward"
+) -> dict[str, Any]:
     return {"op": op, "shape": shape, "direction": direction, "peer": peer, "timing": {"median_ms": median}}
 
 
