@@ -16,8 +16,8 @@ FIRST_COLOR = 2
 
 
 def log_stable(logits: Tensor) -> Tensor:
-    """log s(z) = sign(z) log(1 + |z|), with sign(0) = 1: its slope is 1 / (1 + |z|) everywhere, also at 0."""
-    sign = torch.where(logits < 0, -1.0, 1.0)
+    """log s(z) = sign(z) log(1 + |z|). No sign is 0, so the slope is 1 / (1 + |z|) everywhere, also at 0."""
+    sign = torch.copysign(logits.new_ones(()), logits.detach())
     return sign * torch.log1p(sign * logits)
 
 
