@@ -38,6 +38,9 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
 # Kernels that a shape may lack: the operation then uses its others.
 OPTIONAL = {("swiglu", "whole_mlp")}
 INTERPRETER_ARCH = 89
+# Capabilities without rows of their own -> rows that fit in their shared memory (163, 99 or 227 KB a block). For
+# `kernels.mode=force` only: a row is verified for its own architecture and no other.
+RUNS_AS = {80: 87, 86: 89, 100: 90, 103: 90, 120: 89, 121: 89}
 
 _mode = "auto"
 
@@ -80,12 +83,18 @@ def launches(x: Tensor) -> bool:
     return x.device.type == "cuda" or (x.device.type == "cpu" and interpreting())
 
 
-def arch_of(device: torch.device) -> int:
+def capability(device: torch.device) -> int:
     """87, 89, 90 ...: the compute capability without its dot; in the interpreter that of the reference laptop."""
     if device.type != "cuda":
         return INTERPRETER_ARCH
     major, minor = torch.cuda.get_device_capability(device)
     return 10 * major + minor
+
+
+def arch_of(device: torch.device) -> int:
+    """Architecture whose launch rows this device uses: its own, or one whose shared memory it has at least."""
+    found = capability(device)
+    return RUNS_AS.get(found, found)
 
 
 def constant_when_compiled(function: AskTable) -> AskTable:
@@ -118,8 +127,10 @@ def choose(op: str, x: Tensor, shape: dict[str, int], problem: str | None = None
         return Choice(False, "there is no GPU" if x.device.type == "cpu" else f"no kernels for {x.device.type}")
     if problem:
         return Choice(False, problem)
-    arch = arch_of(x.device)
-    if not has_rows(op, arch, shape):
+    if x.device.type == "cuda" and x.device.index != torch.cuda.current_device():
+        return Choice(False, f"{x.device} is not the current CUDA device")
+    arch = capability(x.device)
+    if not has_rows(op, arch_of(x.device), shape):
         return Choice(False, f"no launch row for sm_{arch}, {shape}")
     if _mode == "force":
         return Choice(True, "kernels.mode=force")

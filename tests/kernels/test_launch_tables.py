@@ -146,6 +146,12 @@ def tensor_on(device: str) -> Tensor:
     return cast(Tensor, SimpleNamespace(device=torch.device(device)))
 
 
+def gpu(monkeypatch: pytest.MonkeyPatch, capability: int) -> None:
+    """As if CUDA device 0, of this compute capability, were the current one."""
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: divmod(capability, 10))
+
+
 GPU_CASES: list[Any] = [
     ("off", True, None, 256, Choice(False, "kernels.mode=off")),
     ("auto", True, None, 256, Choice(True, "verified on sm_89")),
@@ -169,9 +175,28 @@ def test_choice_on_a_gpu(
     expected: Choice,
 ) -> None:
     made["forward"] = made["backward"] = (meta(89, verified, D=256),)
-    monkeypatch.setattr(runtime, "arch_of", lambda device: 89)
+    gpu(monkeypatch, 89)
     with runtime.mode(mode):
-        assert runtime.choose("swiglu", tensor_on("cuda"), {"D": width}, problem) == expected
+        assert runtime.choose("swiglu", tensor_on("cuda:0"), {"D": width}, problem) == expected
+        if mode != "off" and problem is None:
+            elsewhere = runtime.choose("swiglu", tensor_on("cuda:1"), {"D": width}, problem)
+            assert elsewhere == Choice(False, "cuda:1 is not the current CUDA device")
+
+
+@pytest.mark.parametrize(
+    ("capability", "rows"), [(80, 87), (86, 89), (87, 87), (89, 89), (90, 90), (100, 90), (120, 89)]
+)
+def test_a_gpu_without_rows_of_its_own_is_forced_only(
+    made: dict[str, tuple[Meta, ...]], monkeypatch: pytest.MonkeyPatch, capability: int, rows: int
+) -> None:
+    """It uses rows that fit in its shared memory when told to; what is verified on another is not verified on it."""
+    made["forward"] = made["backward"] = (meta(rows, True, D=256),)
+    gpu(monkeypatch, capability)
+    assert runtime.arch_of(torch.device("cuda:0")) == rows
+    with runtime.mode("force"):
+        assert runtime.choose("swiglu", tensor_on("cuda:0"), {"D": 256}).kernel
+    with runtime.mode("auto"):
+        assert runtime.choose("swiglu", tensor_on("cuda:0"), {"D": 256}).kernel is (capability == rows)
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,8 @@ def problem_of(
         return f"head dim {width}; kernels have {', '.join(map(str, HEAD_DIMS))}"
     if state.dtype not in DTYPES:
         return f"{state.dtype}; kernels have float16, bfloat16, float32"
+    if state.dtype == torch.float32 and state.device.type == "cuda":
+        return "float32 on a GPU: the tiles are made for 16 bits and would spill"
     if any(tensor.dtype != state.dtype for tensor in (weight, *rotary, *injections)):
         return "weight, tables or injections of another dtype than the state"
     if len(injections) > MAX_INJECTIONS:
