@@ -17,8 +17,12 @@ import triton
 import triton.language as tl
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
+from hrm_core.learning.averaging import Average
+from hrm_core.learning.flat import FlatParameters
+from hrm_core.learning.optimizers import TrunkOptimizer
+from hrm_core.recipe.learning import AveragingConfig, OptimizerConfig
 from triton_kernels import runtime
 from triton_kernels.fused_update import (
     Averaging,
@@ -278,3 +282,25 @@ def test_duplicates_are_summed_in_slot_order() -> None:
     table[-1] = 0.0
     rows_sign_update(table, index, gradients, scalar(1.0), scalar(1.0), lr=0.5, weight_decay=0.0)
     assert table.flatten().tolist() == [0.5, 1.0, 0.0]
+
+
+@pytest.mark.parametrize("kind", ["adamw", "adam_atan2", "muon"])
+def test_optimizer_and_average_with_kernels_equal_those_without(kind: str, error: Error) -> None:
+    """Three steps of the classes that call the operation; with Muon only a part of the buffers is the kernel's."""
+    outcomes = []
+    for mode in ("force", "off"):
+        generator = torch.Generator().manual_seed(0)
+        model = nn.ParameterDict({"down": torch.randn(9, 15, generator=generator), "head": torch.randn(7, 15)})
+        model["head"].data.copy_(torch.randn(7, 15, generator=generator))
+        flat = FlatParameters(model)
+        optimizer = TrunkOptimizer(OptimizerConfig(kind=kind, lr=1e-2), flat)  # type: ignore[arg-type]
+        average = Average(AveragingConfig(decay=0.9, rows=False), flat.values, torch.zeros(0))
+        with runtime.mode(mode):
+            for _ in range(3):
+                flat.gradients.copy_(torch.randn(flat.values.numel(), generator=generator))
+                measured = measure_gradients(flat.gradients, 1.0)
+                optimizer.clip_and_update(scalar(1e-2), measured, average.count_step(measured.keep))
+                assert flat.gradients.eq(0).all()
+        outcomes.append([flat.values, *average.averages, *optimizer.state().values()])
+    for ours, theirs in zip(*outcomes, strict=True):
+        assert error(ours, theirs) <= (TOLERANCE if kind != "muon" else 1e-4)  # Muon's iterations are in bf16
