@@ -11,16 +11,21 @@ from dataclasses import dataclass
 from functools import cache
 from typing import final
 
+from hrm_console.launch_device import Machine
 from hrm_console.launching import split_overrides
 from hrm_core.errors import UserError
+from hrm_core.recipe.counts import DeviceKind
 from hrm_core.recipe.difference import difference
 from hrm_core.recipe.experiments import EXPERIMENTS
 from hrm_core.recipe.lay import build_recipe
+from hrm_core.recipe.memory import GIB, plan_memory, refusal, setting_of
 from hrm_core.recipe.schema import Recipe
 from hrm_core.recipe.schema_info import SettingInfo, settings
 from hrm_core.recipe.values import show_value
 
 CONTROL = "EXP-00"
+# Memory of the cards that the presets are for, where a recipe names no limit: the form cannot ask the driver.
+CARD_GIB: dict[DeviceKind, float] = {"laptop": 16.0, "h100": 80.0}
 
 
 @final
@@ -79,8 +84,8 @@ def overrides_of(preset: str, line: str) -> tuple[str, ...]:
     return (f"preset={preset}", *split_overrides(line))
 
 
-def check(experiment: str, preset: str, line: str) -> Checked:
-    """Lay the recipe that a form describes."""
+def check(experiment: str, preset: str, line: str, machine: Machine | None = None) -> Checked:
+    """Lay the recipe that a form describes. With a machine: also how much memory it takes there, and whether it may."""
     try:
         resolved = build_recipe(experiment, overrides_of(preset, line))
     except UserError as error:
@@ -90,7 +95,26 @@ def check(experiment: str, preset: str, line: str) -> Checked:
         for key, (before, after) in difference(control(), resolved.recipe).items()
         if key not in ("experiment", "preset")
     )
-    return Checked("", changes, size_of(resolved.recipe))
+    size = size_of(resolved.recipe)
+    if machine is None:
+        return Checked("", changes, size)
+    words, problem = memory_of(resolved.recipe, machine)
+    return Checked(problem, changes, (*size, ("memory", words)))
+
+
+def memory_of(recipe: Recipe, machine: Machine) -> tuple[str, str]:
+    """("~4.5 GiB of 16", why it is refused or nothing). Of a card whose size is not known nothing is refused here; the
+    run asks it. Kernels are counted where they are forced: until then references may run."""
+    gpu = recipe.training.device == "cuda" or (machine.has_gpu and recipe.training.device == "auto")
+    device: DeviceKind = "cpu" if not gpu else "h100" if recipe.preset == "h100" else "laptop"
+    narrow = gpu or machine.fast_bf16 or recipe.training.dtype != "auto"
+    setting = setting_of(recipe, device, gpu and recipe.kernels.mode == "force", dtype=None if narrow else "fp32")
+    limit, name = recipe.memory.limit_gib, "memory.limit_gib"
+    if not gpu and machine.memory_gib is not None and machine.memory_gib < (limit or float("inf")):
+        limit, name = machine.memory_gib, "this machine's memory"
+    shown = CARD_GIB.get(device) if limit is None else limit
+    words = f"~{plan_memory(recipe, setting).peak_gib:.1f} GiB" + ("" if shown is None else f" of {shown:.3g}")
+    return words, "" if limit is None else refusal(recipe, setting, limit * GIB, name) or ""
 
 
 @cache

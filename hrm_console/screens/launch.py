@@ -36,16 +36,17 @@ from hrm_core.runs.layout import check_name, new_run_id
 
 if TYPE_CHECKING:
     from hrm_console.app import ConsoleApp
+    from hrm_console.launch_device import Machine
     from hrm_console.recipes import Card
 
 
 @final
 @dataclass
 class Loaded(Message):
-    """The experiments, and whether this machine has a GPU."""
+    """The experiments, and what this machine has."""
 
     cards: tuple[Card, ...]
-    has_gpu: bool
+    machine: Machine
 
 
 @final
@@ -72,7 +73,7 @@ class LaunchScreen(Screen[None]):
     def __init__(self) -> None:
         super().__init__()
         self.cards: tuple[Card, ...] = ()
-        self.has_gpu = True
+        self.machine: Machine | None = None
         self.asked: Form | None = None
         self.answer: Answered | None = None
         self.starting = ""
@@ -125,20 +126,27 @@ class LaunchScreen(Screen[None]):
     # In a thread ------------------------------------------------------------------------------------------------------
 
     def _load(self) -> None:
-        from hrm_console.launch_device import has_gpu
+        from hrm_console.launch_device import this_machine
         from hrm_console.recipes import cards
 
-        self.post_message(Loaded(cards(), has_gpu()))
+        self.post_message(Loaded(cards(), this_machine()))
 
     def _checker(self, form: Form, cursor: int) -> Callable[[], None]:
+        machine = self.machine
+
         def work() -> None:
             from hrm_console.recipes import check, helpful
 
-            self.post_message(Answered(form, check(*form), helpful(form[2], cursor)))
+            self.post_message(Answered(form, check(*form, machine), helpful(form[2], cursor)))
 
         return work
 
     # What the form says -----------------------------------------------------------------------------------------------
+
+    @property
+    def has_gpu(self) -> bool:
+        """Whether this machine has one, as far as is known."""
+        return self.machine is None or self.machine.has_gpu
 
     @property
     def card(self) -> Card | None:
@@ -203,7 +211,7 @@ class LaunchScreen(Screen[None]):
 
     @on(Loaded)
     def loaded(self, message: Loaded) -> None:
-        self.cards, self.has_gpu = message.cards, message.has_gpu
+        self.cards, self.machine = message.cards, message.machine
         self.experiments.show([experiment_row(card, self.app.palette) for card in self.cards])
         self.overrides.suggester = KeySuggester()
         self.choose_experiment()

@@ -70,13 +70,23 @@ def experiment_rows(card: Card, palette: Palette, width: int) -> list[Text]:
     return rows
 
 
+def size_rows(checked: Checked, palette: Palette, width: int) -> list[Text]:
+    """Steps, slots, segments and memory, as many in a row as there is room for."""
+    lines: list[str] = []
+    for name, value in checked.size:
+        item = f" {name} {value}"
+        if lines and len(lines[-1]) + 2 + len(item) <= width:
+            lines[-1] += f"  {item}"
+        else:
+            lines.append(item)
+    return [Text(line, style=palette.bad if checked.problem else palette.strong, no_wrap=True) for line in lines]
+
+
 def change_rows(checked: Checked, card: Card, palette: Palette, width: int) -> list[Text]:
     """The size of the run, then every key that differs from EXP-00 at the preset of the plan, and who set it."""
+    rows = size_rows(checked, palette, width)
     if checked.problem:
-        return []
-    rows = [
-        Text(" " + "   ".join(f"{name} {value}" for name, value in checked.size), style=palette.strong, no_wrap=True)
-    ]
+        return rows
     if not checked.changes:
         return [*rows, Text(" nothing: this is EXP-00", style=palette.muted)]
     column = min(max(len(key) for key, *_ in checked.changes), max(16, width // 2))

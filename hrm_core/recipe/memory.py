@@ -368,9 +368,9 @@ def refusal(recipe: Recipe, setting: Setting, limit: float, limit_name: str) -> 
             f"{first}Even training.batch={batch} needs {least / GIB:.2f} GiB with these {slots} slots; "
             "take fewer slots, smaller canvases or a smaller model."
         )
-    text = f"{first}The largest that fits is training.batch={most[0]} training.accumulation={most[1]}"
+    text = f"{first}The largest that fits: training.batch={most[0]} training.accumulation={most[1]}"
     if most[0] * most[1] == slots:
         return f"{text}, with the same {slots} slots."
     same = largest_piece(recipe, setting, limit, exact=True)
-    kept = "" if same is None else f"; training.batch={same[0]} training.accumulation={same[1]} keeps the {slots}"
+    kept = "" if same is None else f", or {same[0]} x {same[1]} for the same {slots}"
     return f"{text} ({most[0] * most[1]} slots){kept}."

@@ -219,7 +219,7 @@ def test_a_recipe_that_does_not_fit_is_refused_before_anything_is_allocated() ->
     lines = refused.value.message.splitlines()
     assert len(lines) == 2 and refused.value.exit_code == 1
     assert "GiB at its peak, memory.limit_gib is 0.02 GiB" in lines[0]
-    assert "training.batch=" in lines[1] and "keeps the 64" in lines[1]
+    assert "training.batch=" in lines[1] and "or 2 x 32 for the same 64" in lines[1]
     parts = build_parts(recipe((7, 10), *TINY, "training.batch=64", "memory.limit_gib=1"), dataset((7, 10)), device)
     assert parts.num_slots == 64
 
