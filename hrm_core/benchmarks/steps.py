@@ -20,9 +20,11 @@ from hrm_core.data.dataset import Dataset, load_dataset
 from hrm_core.data.prepare import ensure_built
 from hrm_core.model import segment
 from hrm_core.model.layers import run_level
-from hrm_core.recipe.estimate import estimate
 from hrm_core.recipe.lay import build_recipe
+from hrm_core.recipe.memory import GIB, plan_memory
 from hrm_core.recipe.schema import Recipe
+from hrm_core.training.memory import setting_for
+from hrm_core.training.setup import choose_device
 from hrm_core.training.step_benchmark import measure_step, to_json
 from triton_kernels.recurrent_attention import reference as attention
 
@@ -147,7 +149,9 @@ def measure_memory(device: torch.device, say: Say) -> list[dict[str, Any]]:
     for name, lines in MEMORY_SHAPES.items():
         row = measure_variant(name, VARIANTS[0], lines, device, 0.1)
         recipe = shape_recipe(lines, *VARIANTS[0].overrides)
-        predicted = estimate(recipe, "h100").memory_gib
+        plan = plan_memory(recipe, setting_for(recipe, arc1(recipe), choose_device(recipe.training)))
+        # The allocator, which is asked, does not see the context.
+        predicted = (plan.peak - plan.parts["CUDA context"]) / GIB
         measured = row.get("peak_memory_gib")
         within = measured is not None and abs(measured / predicted - 1) <= MEMORY_TOLERANCE
         rows.append(

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, final
 
-from hrm_core.recipe.counts import DeviceKind, feed_forward_width, num_tasks, rows_per_task, training_pairs
+from hrm_core.recipe.counts import DeviceKind, feed_forward_width, laid_pairs, num_tasks, rows_per_task
 from hrm_core.recipe.memory_bytes import (
     FP32,
     INT64,
@@ -104,7 +104,7 @@ def setting_of(
     """A setting with what is not given taken from ARC-AGI-1's counts and from the recipe (dtype auto: bf16)."""
     if dtype is None:
         dtype = "fp32" if recipe.training.dtype == "fp32" else "bf16"
-    counted = training_pairs(recipe) if pairs is None else {side: count for side, count in pairs.items() if count}
+    counted = laid_pairs(recipe) if pairs is None else {side: count for side, count in pairs.items() if count}
     return Setting(counted, num_tasks(recipe) or 0 if tasks is None else tasks, device, kernels, dtype)
 
 
@@ -184,12 +184,14 @@ def forward_of_piece(recipe: Recipe, z: Sizes, forms: Forms) -> Passage:
     high = level_forward(z, forms, True, model.h_layers, 1)
     # A state that was made without gradient goes when the next one has its name; the first carry when all is done.
     after_low = changes(-x) if quiet_low else changes()
-    passage = embedded.then(changes(x, x), _quiet_segment(recipe, z, forms, quiet_low, quiet_high), low, after_low)
+    # A segment begins with the lane's own carry, reset in place, or where the input enters there, with a copy.
+    carry = 0 if model.inject_input else 2 * x
+    passage = embedded.then(changes(carry), _quiet_segment(recipe, z, forms, quiet_low, quiet_high), low, after_low)
     # In a recorded chain each low state but the last goes too: the sum with its injections is what is kept. A kernel
     # keeps its result as well.
     chained = low if forms.kernels else low.then(changes(-x))
     passage = passage.then(chained.times(recorded - 1), high)
-    passage = passage.then(changes(-2 * x - (x if quiet_high else 0)), head_forward(z, forms, _stablemax(recipe)))
+    passage = passage.then(changes(-carry - (x if quiet_high else 0)), head_forward(z, forms, _stablemax(recipe)))
     if recipe.halting.kind == "q_learning" and recipe.halting.bootstrap:
         following = _quiet_segment(recipe, z, forms, total_low, model.h_cycles)
         passage = passage.then(following, changes(-2 * x))

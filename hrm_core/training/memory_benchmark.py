@@ -97,10 +97,13 @@ def measure_peak(recipe: Recipe, dataset: Dataset, chosen: Device, steps: int = 
     plan = plan_memory(recipe, setting_for(recipe, dataset, chosen))
     predicted = plan.peak - plan.parts.get("CUDA context", 0)
     if chosen.device.type == "cuda":
+        gc.collect()
+        torch.cuda.empty_cache()
+        before = torch.cuda.memory_allocated(chosen.device)
         torch.cuda.reset_peak_memory_stats(chosen.device)
         parts = work()
         torch.cuda.synchronize(chosen.device)
-        measured = torch.cuda.max_memory_allocated(chosen.device)
+        measured = torch.cuda.max_memory_allocated(chosen.device) - before
         del parts
     else:
         # The data set was there before, and `to` copies nothing on the same device.

@@ -28,7 +28,7 @@ async def test_the_form_shows_what_a_run_takes(runs, until, shown, monkeypatch, 
     app = ConsoleApp(runs.folder, tick_s=0.05, launcher=lambda argv: Outcome(True, ""))
     async with app.run_test(size=size, notifications=True) as pilot:
         await form(app, pilot, until)
-        await until(pilot, lambda: "memory ~4.5 GiB of 16" in shown(app))
+        await until(pilot, lambda: "memory ~4.7 GiB of 16" in shown(app))
         assert "steps 100000   slots 64 x 5 = 320   segments 16" in shown(app)
         assert app.screen.start_button.ready
 
@@ -41,7 +41,7 @@ async def test_what_will_not_fit_cannot_start(runs, until, shown, monkeypatch):
         await form(app, pilot, until, "memory.limit_gib=2")
         await until(pilot, lambda: "for the same 320" in " ".join(shown(app).split()))
         text = " ".join(shown(app).split())
-        assert "training.batch=14" in text and "memory ~4.5 GiB of 2" in text and "memory.limit_gib is 2.00 GiB" in text
+        assert "training.batch=14" in text and "memory ~4.7 GiB of 2" in text and "memory.limit_gib is 2.00 GiB" in text
         assert not app.screen.start_button.ready
         await pilot.press("f5")
         await pilot.pause()
@@ -53,10 +53,10 @@ def words(checked) -> str:
 
 
 def test_each_machine_has_its_own_memory():
-    assert words(check("EXP-00", "plan", "", GPU)) == "~4.5 GiB of 16"
+    assert words(check("EXP-00", "plan", "", GPU)) == "~4.7 GiB of 16"
     assert words(check("EXP-00", "h100", "", GPU)).endswith("GiB of 80")
-    assert words(check("EXP-00", "plan", "memory.limit_gib=8", GPU)) == "~4.5 GiB of 8"
-    assert words(check("EXP-00", "plan", "kernels.mode=force", GPU)) == "~2.2 GiB of 16"
+    assert words(check("EXP-00", "plan", "memory.limit_gib=8", GPU)) == "~4.7 GiB of 8"
+    assert words(check("EXP-00", "plan", "kernels.mode=force", GPU)) == "~2.3 GiB of 16"
     assert words(check("EXP-00", "plan", "", CPU)).endswith("GiB of 23.5")
     assert words(check("EXP-00", "plan", "training.device=cpu", GPU)).endswith("GiB of 64")
     slow = words(check("EXP-00", "plan", "", Machine(False, None, fast_bf16=False)))

@@ -27,7 +27,7 @@ def test_a_table_of_parts_and_what_fits() -> None:
     for column in range(2):
         assert sum(part[column] for part in parts) == pytest.approx(peak[column], abs=0.01)
     assert peak[1] < 2.5 < peak[0]
-    assert "backward of 44 x 30x30" in lines[-1] and "batch 320 x 1 for these slots" in lines[-1]
+    assert "backward of 47 x 30x30" in lines[-1] and "batch 320 x 1 for these slots" in lines[-1]
     assert "x 1 at most" in lines[-2] and lines[-2].startswith("references")
 
 

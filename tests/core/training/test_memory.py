@@ -7,6 +7,7 @@ the kernels themselves are replaced by nothing, and what they would have compute
 from __future__ import annotations
 
 from dataclasses import fields
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -14,11 +15,12 @@ import pytest
 import torch
 
 import triton_kernels.recurrent_attention.reference as attention_reference
-from hrm_core.data.dataset import Dataset
+from hrm_core.data.dataset import Dataset, load_dataset
 from hrm_core.data.lanes import LanePairs
 from hrm_core.errors import UserError
 from hrm_core.recipe import memory as plans
 from hrm_core.recipe import memory_bytes
+from hrm_core.recipe.counts import laid_pairs
 from hrm_core.recipe.lay import build_recipe
 from hrm_core.recipe.memory import GIB, Setting, plan_memory
 from hrm_core.recipe.memory_bytes import Forms
@@ -200,6 +202,12 @@ def test_the_room_of_recipes_knows_what_the_kernels_room_does() -> None:
     )
     assert columns + pairs.sizes.numel() * 8 == 3 * plans.PAIR_COLUMNS
     assert pairs_bytes(pairs) == 3 * 2 * 49 + columns
+
+
+def test_counts_are_those_of_the_data_set(arc1_file: Path) -> None:
+    chosen = build_recipe("EXP-00").recipe
+    train = load_dataset(arc1_file, chosen.data).train
+    assert {side: pairs.num_pairs for side, pairs in train.items()} == laid_pairs(chosen)
 
 
 def test_the_highest_total_counts_only_its_own() -> None:
