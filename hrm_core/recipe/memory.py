@@ -355,19 +355,24 @@ def largest_step(recipe: Recipe, setting: Setting, limit: float) -> int | None:
     return least
 
 
+def size_words(size: float) -> str:
+    """Bytes for people: GiB, or MiB where it is little."""
+    return f"{size / GIB:.2f} GiB" if size >= GIB / 10 else f"{size / 2**20:.0f} MiB"
+
+
 def refusal(recipe: Recipe, setting: Setting, limit: float, limit_name: str) -> str | None:
     """Why this recipe does not fit into `limit` bytes, and what would, in two lines; None where it fits."""
     peak = plan_memory(recipe, setting).peak
     if peak <= limit:
         return None
-    first = f"memory: a step needs {peak / GIB:.2f} GiB at its peak, {limit_name} is {limit / GIB:.2f} GiB.\n"
+    first = f"memory: a step needs {size_words(peak)} at its peak, {limit_name} is {size_words(limit)}.\n"
     slots = recipe.training.batch * recipe.training.accumulation
     most = largest_piece(recipe, setting, limit)
     if most is None:
         batch, pieces = piece_choices(slots)[-1]
         least = plan_memory(with_batch(recipe, batch, pieces), setting).peak
         return (
-            f"{first}Even training.batch={batch} needs {least / GIB:.2f} GiB with these {slots} slots; "
+            f"{first}Even training.batch={batch} needs {size_words(least)} with these {slots} slots; "
             "take fewer slots, smaller canvases or a smaller model."
         )
     text = f"{first}The largest that fits: training.batch={most[0]} training.accumulation={most[1]}"

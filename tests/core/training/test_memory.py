@@ -226,7 +226,7 @@ def test_a_recipe_that_does_not_fit_is_refused_before_anything_is_allocated() ->
         build_parts(chosen, dataset((7, 10)), device)
     lines = refused.value.message.splitlines()
     assert len(lines) == 2 and refused.value.exit_code == 1
-    assert "GiB at its peak, memory.limit_gib is 0.02 GiB" in lines[0]
+    assert "at its peak, memory.limit_gib is 20 MiB" in lines[0]
     assert "training.batch=" in lines[1] and "or 2 x 32 for the same 64" in lines[1]
     parts = build_parts(recipe((7, 10), *TINY, "training.batch=64", "memory.limit_gib=1"), dataset((7, 10)), device)
     assert parts.num_slots == 64
@@ -235,7 +235,7 @@ def test_a_recipe_that_does_not_fit_is_refused_before_anything_is_allocated() ->
 def test_the_machines_memory_is_a_limit_too(monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = recipe((7,), *TINY, "memory.limit_gib=1")
     monkeypatch.setattr(memory, "available", lambda device: (10 * 2**20, "this machine's memory"))
-    with pytest.raises(UserError, match=r"this machine's memory is 0\.01 GiB"):
+    with pytest.raises(UserError, match=r"this machine's memory is 10 MiB"):
         memory.enforce(chosen, dataset((7,)), choose_device(chosen.training))
 
 
