@@ -42,7 +42,7 @@ COMMANDS: dict[str, Entry] = {
     "tail": Entry("runs_commands", "tail", "Follow the log of a run."),
     "eval": Entry("eval_command", "eval_", "Evaluate a run or snapshot on held-out tests."),
     "data": Entry("data_commands", "data", "Build, check and look at the data."),
-    "bench": Entry("bench_commands", "bench", "Measure the speed of a step."),
+    "bench": Entry("bench_commands", "bench", "Measure speed and memory on this machine."),
     "doctor": Entry("doctor_command", "doctor", "What this machine has, what is missing, how to get it."),
 }
 
