@@ -15,12 +15,10 @@ from hrm_core.recipe.toml_io import to_toml
 from hrm_core.runs.control import request
 from hrm_core.runs.reader import events, metrics_rows, read_run
 from hrm_core.runs.writer import RunWriter
-from hrm_core.training import trainer as trainer_module
 from hrm_core.training.plan import make_plan
 from hrm_core.training.policy import Policy
 from hrm_core.training.progress import Progress
 from hrm_core.training.setup import build_parts, choose_device
-from hrm_core.training.step import StepParts
 from hrm_core.training.trainer import Trainer
 from hrm_core.training.validation_gate import EarlyStop
 
@@ -57,17 +55,17 @@ def kinds(folder: Path) -> list[str]:
 
 def poison_at(monkeypatch: pytest.MonkeyPatch, trainer: Trainer, steps: set[int]) -> None:
     """Makes these steps' states, and so their gradients, NaN; each once."""
-    original = trainer_module.train_step
+    original, parts = trainer.step, trainer.parts
     left = set(steps)
 
-    def step(parts: StepParts) -> None:
+    def step() -> None:
         if trainer.progress.step in left:
             left.discard(trainer.progress.step)
             parts.lanes[0]["halted"].fill_(False)
             parts.lanes[0]["high"].fill_(float("nan"))
-        original(parts)
+        original()
 
-    monkeypatch.setattr(trainer_module, "train_step", step)
+    monkeypatch.setattr(trainer, "step", step)
 
 
 def test_one_bad_step_lowers_the_rate_and_the_run_ends_well(
