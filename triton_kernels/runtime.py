@@ -43,6 +43,7 @@ INTERPRETER_ARCH = 89
 RUNS_AS = {80: 87, 86: 89, 100: 90, 103: 90, 120: 89, 121: 89}
 
 _mode = "auto"
+_held_attention: str | None = None
 
 AskTable = Callable[[str, int, dict[str, int]], bool]
 
@@ -141,10 +142,23 @@ def choose(op: str, x: Tensor, shape: dict[str, int], problem: str | None = None
 
 def attention_path(query: Tensor, needs_grad: bool) -> str:
     """ "by_sample", "materialised" or "fused" (torch's scaled_dot_product_attention) for query (B, H, T, head_dim)."""
+    if _held_attention is not None:
+        return _held_attention
     if query.device.type != "cpu":
         return "fused"
     least = BY_SAMPLE_MIN_TOKENS_GRADIENT if needs_grad else BY_SAMPLE_MIN_TOKENS
     return "by_sample" if query.shape[-2] >= least else "materialised"
+
+
+@contextmanager
+def held_attention(path: str) -> Iterator[None]:
+    """Within a block `attention_path` answers `path`: how benchmarks compare the forms of the reference."""
+    global _held_attention
+    before, _held_attention = _held_attention, path
+    try:
+        yield
+    finally:
+        _held_attention = before
 
 
 def describe(device: str) -> list[tuple[str, str, str]]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from hrm_core.model.positions import rotary_tables
+from triton_kernels import runtime
 from triton_kernels.act_halting import halt, halting_logits
 from triton_kernels.act_halting.reference import minimum_segments
 from triton_kernels.recurrent_attention import recurrent_attention
@@ -172,3 +173,15 @@ def test_halt_at_the_limit_or_when_wanted() -> None:
 def test_shapes_that_do_not_fit_are_named(call: object) -> None:
     with pytest.raises(ValueError, match=r"needs|allowed"):
         call()  # type: ignore[operator]
+
+
+def test_forms_of_attention_agree_when_held() -> None:
+    query, key, value = torch.randn(3, 2, 2, 300, 32, generator=torch.Generator().manual_seed(5)).unbind(0)
+    found = {}
+    for path in ("by_sample", "materialised", "fused"):
+        with runtime.held_attention(path):
+            assert runtime.attention_path(query, needs_grad=False) == path
+            found[path] = attend(query, key, value)
+    assert runtime.attention_path(query, needs_grad=False) == "by_sample"
+    for other in ("materialised", "fused"):
+        assert torch.allclose(found["by_sample"], found[other], atol=1e-5)

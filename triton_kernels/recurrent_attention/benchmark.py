@@ -26,6 +26,7 @@ HIDDEN = 256
 # Tokens -> samples on a CPU, so that a call stays under 0.3 s; on a GPU always GPU_BATCH.
 CPU_BATCH = {101: 8, 325: 4, 901: 1}
 GPU_BATCH = 64
+FORMS = {"sdpa": "fused", "whole batch": "materialised"}
 BACKENDS = {"sdpa flash": SDPBackend.FLASH_ATTENTION, "sdpa cudnn": SDPBackend.CUDNN_ATTENTION}
 
 Function = Callable[..., tuple[Tensor, Tensor]]
@@ -40,6 +41,12 @@ def forced(*arguments: object) -> tuple[Tensor, Tensor]:
 def pinned(backend: SDPBackend, function: Callable[..., object], *arguments: object) -> object:
     """A function with torch's attention held to one backend; an error where that backend cannot do it."""
     with sdpa_kernel(backend):
+        return function(*arguments)
+
+
+def held(path: str, function: Callable[..., object], *arguments: object) -> object:
+    """A function with the reference's attention held to one of its forms on a CPU."""
+    with runtime.held_attention(path):
         return function(*arguments)
 
 
@@ -131,8 +138,13 @@ def own_code(function: Callable[..., Any]) -> Callable[..., Any]:
 def peers_of(
     call: Callable[..., object], plain: Callable[..., Any], x: Tensor, *given: object
 ) -> dict[str, Callable[[], object]]:
-    """call(plain, *given) eager; on a GPU also compiled, and with torch's two fast attentions (which have no fp32)."""
+    """call(plain, *given) eager; on a GPU also compiled, and with torch's two fast attentions (which have no fp32).
+
+    On a CPU the reference works sample by sample where that is faster; beside it torch's attention and the whole batch.
+    """
     peers: dict[str, Callable[[], object]] = {"reference": partial(call, plain, *given)}
+    if x.device.type == "cpu":
+        peers |= {name: partial(held, path, call, plain, *given) for name, path in FORMS.items()}
     if x.device.type == "cuda":
         peers["compile"] = partial(call, torch.compile(own_code(plain), dynamic=False), *given)
         if x.dtype in (torch.float16, torch.bfloat16):
