@@ -16,7 +16,6 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from hrm_core.errors import UserError
 from hrm_core.recipe.training import TrainingConfig
 from hrm_core.training.setup import tensors_of
 from hrm_core.training.step import StepParts, begin, step_lane, train_step, update
@@ -92,13 +91,7 @@ def capture_step(parts: StepParts) -> StepGraphs:
 
 
 def wants_graphs(config: TrainingConfig, device: torch.device) -> bool:
-    """Whether to capture at all. UserError where `training.graph=force` meets a device without graphs."""
-    if config.graph == "force" and device.type != "cuda":
-        raise UserError(
-            "training.graph=force: CUDA graphs need an NVIDIA GPU, and this run computes on the CPU.\n"
-            "Use training.graph=auto.",
-            1,
-        )
+    """Whether to capture at all; `build_parts` has refused `training.graph=force` where there are no graphs."""
     return config.graph != "off" and device.type == "cuda"
 
 

@@ -76,6 +76,16 @@ def choose_device(config: TrainingConfig) -> Device:
     return Device(torch.device("cuda" if cuda else "cpu"), dtype, threads, tuple(notes))
 
 
+def check_graphs(config: TrainingConfig, device: torch.device) -> None:
+    """UserError where `training.graph=force` meets a device without graphs."""
+    if config.graph == "force" and device.type != "cuda":
+        raise UserError(
+            "training.graph=force: CUDA graphs need an NVIDIA GPU, and this run would compute on the CPU.\n"
+            "Use training.graph=auto.",
+            1,
+        )
+
+
 def apply_device(chosen: Device, deterministic: bool) -> None:
     """Process-wide settings: threads, and torch's deterministic algorithms where asked for."""
     torch.set_num_threads(chosen.threads)
@@ -89,6 +99,7 @@ def build_parts(recipe: Recipe, dataset: Dataset, chosen: Device) -> StepParts:
 
     UserError, before anything is allocated, where a step will not fit into memory.
     """
+    check_graphs(recipe.training, chosen.device)
     set_mode(recipe.kernels.mode)
     enforce(recipe, dataset, chosen)
     model = HRM(recipe, len(dataset.tasks.ids), chosen.dtype, chosen.device)

@@ -23,6 +23,7 @@ from hrm_core.training.graphs import (
     wants_graphs,
     warm_up,
 )
+from hrm_core.training.setup import check_graphs
 from hrm_core.training.step import StepParts, train_step
 
 
@@ -134,7 +135,9 @@ def test_where_graphs_are_wanted() -> None:
     assert not wants_graphs(TrainingConfig(graph="off"), cuda)
     assert wants_graphs(TrainingConfig(graph="force"), cuda)
     with pytest.raises(UserError, match="graph=force: CUDA graphs need"):
-        wants_graphs(TrainingConfig(graph="force"), cpu)
+        check_graphs(TrainingConfig(graph="force"), cpu)
+    check_graphs(TrainingConfig(graph="force"), cuda)
+    check_graphs(TrainingConfig(), cpu)
 
 
 @pytest.mark.gpu
