@@ -26,7 +26,10 @@ def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
 
 
 def test_a_detached_process_has_its_own_session_no_terminal_and_a_file(tmp_path: Path) -> None:
-    code = "import os, sys; print(os.getsid(0) == os.getpid(), sys.stdin.read() == '', flush=True); print('late', file=sys.stderr)"
+    code = (
+        "import os, sys; print(os.getsid(0) == os.getpid(), sys.stdin.read() == '', flush=True); "
+        "print('late', file=sys.stderr)"
+    )
     pid = start_detached([sys.executable, "-c", code], tmp_path / "runs" / "a")
     output = tmp_path / "runs" / "a" / "output.txt"
     assert wait_for(lambda: output.read_text() == "True True\nlate\n")
