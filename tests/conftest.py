@@ -1,14 +1,25 @@
-"""What every test relies on: one torch thread (results do not depend on the machine), and ARC-AGI-1 built once."""
+"""What every test relies on: one torch thread (results do not depend on the machine), kernels left as they are found,
+and ARC-AGI-1 built once."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
+from triton_kernels import runtime
+
 torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def kernels_mode() -> Iterator[None]:
+    """`kernels.mode` belongs to the process, and a recipe that is built sets it: no test leaves it to the next."""
+    with runtime.mode("auto"):
+        yield
 
 
 @pytest.fixture(scope="session")

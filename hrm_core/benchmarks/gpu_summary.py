@@ -128,7 +128,9 @@ def verifiable(found: Findings, results: Sequence[Result]) -> tuple[list[tuple[s
     if open_stages:
         return [], f"nothing is verified: {', '.join(open_stages)} did not pass"
     machine = found["kernels"]["machine"]
-    if machine["commit"] is None or machine["commit"].endswith("+"):
+    if machine["commit"] is None:
+        return [], "nothing is verified: no commit is known (git, or the checkout's .git, is missing)"
+    if machine["commit"].endswith("+"):
         return [], "nothing is verified: the checkout has changes that are not committed"
     stamp = {"commit": machine["commit"], "date": machine["date"]}
     wins = beaten(found)

@@ -7,6 +7,7 @@ with references in captured graphs, with references eagerly, and with `torch.com
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -100,6 +101,7 @@ def compiled_levels() -> Iterator[None]:
 
 
 def _fresh(device: torch.device) -> None:
+    gc.collect()  # what a cycle keeps of the variant before would count in this one's peak
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hrm_core.benchmarks import gpu_children
-from hrm_core.benchmarks.gpu_plan import LIMIT_S, Result, Stage, plan, run_stage, run_stages
+from hrm_core.benchmarks.gpu_plan import KERNEL_TESTS, LIMIT_S, STEP_TESTS, Result, Stage, plan, run_stage, run_stages
 from hrm_core.benchmarks.gpu_summary import (
     GOALS,
     attention_ratio,
@@ -206,3 +207,19 @@ def test_the_shapes_with_targets_are_what_they_are_called() -> None:
     mixed = shape_recipe(SHAPES["exp00-arc1-s384"], *VARIANTS[0].overrides)
     assert mixed.training.batch * mixed.training.accumulation == 384
     assert (mixed.kernels.mode, mixed.training.graph) == ("force", "force")
+
+
+def test_every_gpu_test_is_in_a_stage_and_needs_no_plugin() -> None:
+    root = Path(__file__).resolve().parents[3]
+    marked = {
+        str(path.relative_to(root))
+        for path in (root / "tests").rglob("test_*.py")
+        if path != Path(__file__) and "mark.gpu" in path.read_text(encoding="utf-8")
+    }
+    assert marked == {*KERNEL_TESTS, *STEP_TESTS}
+    stages = {stage.name: stage.command for stage in plan(Path("out"))}
+    without = [word for name in ("timeout", "asyncio", "randomly", "benchmark") for word in ("-p", f"no:{name}")]
+    for name in ("tests", "graphs"):
+        command = [*stages[name], *without, "--collect-only"]
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
