@@ -2,21 +2,31 @@
 
 Evaluation room: one evaluation row, the rows before it and the recipe -> alarms `{name, sentence, advice, numbers}`.
 From the first validation on: `constant_output`, `input_blind`, `identity_blind`. Once `alarms.warmup_share` of the run
-is done: `below_trivial` (two validations running) and `diverging`; until then the run is warming up, and the sentences
-of the first three say so. `stalled` and `lost` are decided by whoever reads the run folder, not here.
+is done: `below_trivial` (two validations running), `diverging`, and those of `alarms_training.py`; until then the run
+is warming up, and the sentences of the first three say so. `stalled` and `lost` are decided by whoever reads the run
+folder, not here.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from hrm_core.evaluation.alarms_training import (
+    Alarm,
+    Row,
+    alike,
+    halting_collapsed,
+    make_alarm,
+    overfitting,
+    percent,
+    plateau,
+    warming_up,
+)
 from hrm_core.evaluation.trivial import TRIVIAL
 from hrm_core.recipe.schema import Recipe
 
-Row = Mapping[str, Any]
-Alarm = dict[str, Any]
+__all__ = ["find_alarms", "percent", "remedy", "warming_up"]
 
 TRIVIAL_NAMES = {
     "pad": "predicting PAD everywhere",
@@ -24,12 +34,6 @@ TRIVIAL_NAMES = {
     "frequent": "predicting the commonest token everywhere",
     "copy": "copying the input",
 }
-
-
-def percent(share: float) -> str:
-    """0.7117 -> "71.2 %", 1.0 -> "100 %"."""
-    text = f"{100 * share:.1f}"
-    return f"{text.removesuffix('.0')} %"
 
 
 def find_alarms(row: Row, previous: Sequence[Row], recipe: Recipe, max_steps: int) -> list[Alarm]:
@@ -40,6 +44,9 @@ def find_alarms(row: Row, previous: Sequence[Row], recipe: Recipe, max_steps: in
         _blind("identity", row, recipe),
         _below_trivial(row, previous, recipe, max_steps),
         _diverging(row, previous, recipe, max_steps),
+        halting_collapsed(row, recipe, max_steps),
+        overfitting(row, previous, recipe, max_steps),
+        plateau(row, previous, recipe, max_steps),
     ]
     alarms = [alarm for alarm in found if alarm is not None]
     if warming_up(row, recipe, max_steps):
@@ -47,11 +54,6 @@ def find_alarms(row: Row, previous: Sequence[Row], recipe: Recipe, max_steps: in
         for alarm in alarms:
             alarm["sentence"] = alarm["sentence"].removesuffix(".") + f" (warming up: {done} of the run done)."
     return alarms
-
-
-def warming_up(row: Row, recipe: Recipe, max_steps: int) -> bool:
-    """Whether less than `alarms.warmup_share` of the run was done at this row."""
-    return bool(row["step"] < recipe.alarms.warmup_share * max_steps)
 
 
 def _constant_output(row: Row, recipe: Recipe) -> Alarm | None:
@@ -70,7 +72,7 @@ def _constant_output(row: Row, recipe: Recipe) -> Alarm | None:
         f"One and the same grid for {percent(share)} of {pairs} inputs; padded accuracy {percent(padded)} {meaning}."
     )
     numbers = {"share": share, "pairs": pairs, "padded_accuracy": padded, "trivial": dict(trivial)}
-    return _alarm("constant_output", sentence, _remedy(recipe, "The output does not depend on the puzzle"), numbers)
+    return make_alarm("constant_output", sentence, remedy(recipe, "The output does not depend on the puzzle"), numbers)
 
 
 def _blind(what: str, row: Row, recipe: Recipe) -> Alarm | None:
@@ -83,11 +85,11 @@ def _blind(what: str, row: Row, recipe: Recipe) -> Alarm | None:
         f"(alarm below {percent(threshold)}); the own one is worth {100 * gain:.1f} points of cell accuracy."
     )
     if what == "input":
-        advice = _remedy(recipe, "The model does not read the puzzle")
+        advice = remedy(recipe, "The model does not read the puzzle")
     else:
         advice = "The model does not use what it is told about the task: try identity.place=both or a higher rows.lr."
     numbers = {"sensitivity": sensitivity, "gain": gain, "threshold": threshold}
-    return _alarm(f"{what}_blind", sentence, advice, numbers)
+    return make_alarm(f"{what}_blind", sentence, advice, numbers)
 
 
 def _below_trivial(row: Row, previous: Sequence[Row], recipe: Recipe, max_steps: int) -> Alarm | None:
@@ -102,8 +104,8 @@ def _below_trivial(row: Row, previous: Sequence[Row], recipe: Recipe, max_steps:
         f"Colour accuracy {percent(value)} is {-100 * lifts[-1]:.1f} points below {TRIVIAL_NAMES[best]} "
         f"({percent(trivial[best])}), at two validations running."
     )
-    advice = _remedy(recipe, "A predictor without a model does better")
-    return _alarm("below_trivial", sentence, advice, {"value": value, "lifts": lifts, "trivial": dict(trivial)})
+    advice = remedy(recipe, "A predictor without a model does better")
+    return make_alarm("below_trivial", sentence, advice, {"value": value, "lifts": lifts, "trivial": dict(trivial)})
 
 
 def _diverging(row: Row, previous: Sequence[Row], recipe: Recipe, max_steps: int) -> Alarm | None:
@@ -112,12 +114,8 @@ def _diverging(row: Row, previous: Sequence[Row], recipe: Recipe, max_steps: int
     if loss is None or not math.isfinite(loss):
         if row["pairs"] <= row["oversize"]:
             return None
-        return _alarm("diverging", "The validation loss is not a finite number.", advice, {"loss": None})
-    earlier = [
-        (other["loss"], other["step"])
-        for other in previous
-        if other["kind"] == row["kind"] and other["split"] == row["split"] and other["loss"] is not None
-    ]
+        return make_alarm("diverging", "The validation loss is not a finite number.", advice, {"loss": None})
+    earlier = [(other["loss"], other["step"]) for other in alike(row, previous) if other["loss"] is not None]
     if warming_up(row, recipe, max_steps) or not earlier:
         return None
     lowest, step = min(earlier)
@@ -126,10 +124,10 @@ def _diverging(row: Row, previous: Sequence[Row], recipe: Recipe, max_steps: int
     sentence = (
         f"Validation loss {loss:.3g} is {loss / max(lowest, 1e-9):.1f} times its lowest, {lowest:.3g} at step {step}."
     )
-    return _alarm("diverging", sentence, advice, {"loss": loss, "lowest": lowest, "lowest_step": step})
+    return make_alarm("diverging", sentence, advice, {"loss": loss, "lowest": lowest, "lowest_step": step})
 
 
-def _remedy(recipe: Recipe, finding: str) -> str:
+def remedy(recipe: Recipe, finding: str) -> str:
     """What in the recipe is known to lead here; a general remedy if nothing is."""
     causes = []
     if not recipe.model.inject_input:
@@ -143,7 +141,3 @@ def _remedy(recipe: Recipe, finding: str) -> str:
     if not causes:
         causes.append("a lower optimizer.lr or a longer schedule.warmup if it does not pass by itself")
     return f"{finding}: try " + ", ".join(causes) + "."
-
-
-def _alarm(name: str, sentence: str, advice: str, numbers: dict[str, Any]) -> Alarm:
-    return {"name": name, "sentence": sentence, "advice": advice, "numbers": numbers}

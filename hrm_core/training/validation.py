@@ -25,8 +25,8 @@ from hrm_core.training.validation_gate import Decay, EarlyStop, ValidationGate
 
 BEAT_EVERY_S = 5.0
 LOG_WINDOW_LINES = 200
-# A fast validation does not swap input and identity: what the last full one found of these stays.
-FULL_ONLY_ALARMS = ("input_blind", "identity_blind")
+# A fast validation does not swap input and identity, nor end a plateau: what the last full one found of these stays.
+FULL_ONLY_ALARMS = ("input_blind", "identity_blind", "plateau")
 
 
 @final
@@ -57,7 +57,7 @@ class Validator:
 
     def _evaluate(self, kind: Literal["fast", "full"]) -> Evaluation:
         parts, progress = self.parts, self.progress
-        with parts.average.evaluation_weights():
+        with parts.evaluation_weights():
             return evaluate(
                 self.predictor,
                 self.dataset,
@@ -65,7 +65,7 @@ class Validator:
                 self.split,
                 kind,
                 progress.step,
-                "ema" if parts.average.name == "ema" else "raw",
+                parts.weights_name,
                 max_steps=progress.plan.max_steps,
                 previous=self.previous,
                 device=parts.model.device,
@@ -109,6 +109,7 @@ class Validator:
         progress.gate = self.gate.state_dict()
         self.previous.append(row)
         self.writer.evaluation(row)
+        self.parts.techniques.validated(row)
         alarms = list(row["alarms"])
         if row["kind"] == "fast":
             alarms += [alarm for alarm in progress.alarms if alarm["name"] in FULL_ONLY_ALARMS]

@@ -27,7 +27,7 @@ def row(step: int = 500, **changes: Any) -> dict[str, Any]:
         "step": step, "kind": "full", "split": "val", "pairs": 84, "oversize": 1, "loss": 1.0,
         "metrics": metrics, "trivial": trivial, "lift": {"color_accuracy": metrics["color_accuracy"] - 0.5},
         "constant_share": 0.1, "input_sensitivity": 0.9, "identity_sensitivity": 0.9, "input_gain": 0.2,
-        "identity_gain": 0.2,
+        "identity_gain": 0.2, "score": metrics["exact"], "halting": {"histogram": [40, 44], "never": 0.0},
     }  # fmt: skip
     return healthy | changes
 
@@ -88,7 +88,7 @@ def test_below_trivial_takes_two_validations_running_after_warm_up() -> None:
 
 def test_diverging_is_measured_against_the_lowest_of_its_kind() -> None:
     assert names(row(500, loss=3.1), row(300), row(400, loss=2.0)) == ["diverging"]
-    assert names(row(500, loss=3.0), row(300)) == []
+    assert names(row(500, loss=3.0), row(300)) == ["overfitting"]  # at the threshold, not above it
     assert names(row(50, loss=30.0), row(40)) == []
     assert names(row(500, loss=9.0), row(300, kind="fast")) == []
     assert names(row(500, loss=None), row(300)) == ["diverging"]
