@@ -172,7 +172,7 @@ def _evaluate(
             where,
             kind,
             loaded.step,
-            "ema" if loaded.weights == "ema" else "raw",
+            loaded.weights,
             max_steps=0,  # a judgement after the fact: nothing is warming up
             device=chosen.device,
             on_rows=done,

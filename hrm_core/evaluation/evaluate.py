@@ -67,7 +67,7 @@ def evaluate(
     split: Split,
     kind: Kind,
     step: int,
-    weights_name: Literal["ema", "raw"],
+    weights_name: str,
     *,
     max_steps: int | None = None,
     previous: Sequence[Mapping[str, Any]] = (),

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from hrm_core.learning.flat import FlatParameters, MatrixSpan, gather_matrices
 from hrm_core.recipe.learning import OptimizerConfig
-from triton_kernels.fused_update import Averaging, Buffers, Controls, Measure, Rule, fused_update
+from triton_kernels.fused_update import Averaging, Buffers, Controls, Measure, Noise, Rule, fused_update
 from triton_kernels.fused_update.reference import average_weight, clean
 
 MUON_MOMENTUM = 0.95
@@ -60,17 +60,29 @@ class TrunkOptimizer:
         """One step. lr: 0-d, already scheduled; keep: 0-d, 1 or 0. Gradients are expected to be finite, and stay."""
         self._update(lr, keep, keep, None, clear=False)
 
-    def clip_and_update(self, lr: Tensor, measured: Measure, average: Averaging | None) -> None:
-        """One step in as few passes as there can be: gradients scaled as measured, moments, values, then the average
-        of the values; gradients are zero afterwards."""
-        self._update(lr, measured.keep, measured.scale, average, clear=True)
+    def clip_and_update(
+        self, lr: Tensor, measured: Measure, average: Averaging | None, noise: Noise | None = None
+    ) -> None:
+        """One step in as few passes as there can be: gradients scaled as measured, noise, moments, values, then the
+        average of the values; gradients are zero afterwards."""
+        self._update(lr, measured.keep, measured.scale, average, clear=True, noise=noise)
 
-    def _update(self, lr: Tensor, keep: Tensor, scale: Tensor, average: Averaging | None, clear: bool) -> None:
+    def _update(
+        self,
+        lr: Tensor,
+        keep: Tensor,
+        scale: Tensor,
+        average: Averaging | None,
+        clear: bool,
+        noise: Noise | None = None,
+    ) -> None:
         self.count += keep
         values, gradients = self.flat.values[self.split :], self.flat.gradients[self.split :]
         rest = Buffers(values, gradients, self.first, self.second)
         rest_average = average and average.part(self.split, None)
-        fused_update(rest, Controls(lr, keep, scale, self.count), self.rule, average=rest_average, clear=clear)
+        fused_update(
+            rest, Controls(lr, keep, scale, self.count), self.rule, noise=noise, average=rest_average, clear=clear
+        )
         if self.groups:
             gradients = self.flat.gradients[: self.split]
             matrix_rate = lr * keep * ((self.config.muon_lr or self.config.lr) / self.config.lr)

@@ -13,6 +13,7 @@ from typing import NamedTuple, final
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from triton_kernels.recurrent_attention import recurrent_attention
 from triton_kernels.residual_norm import residual_norm
@@ -58,17 +59,33 @@ class Block(nn.Module):
         return BlockWeights(to(self.qkv), to(self.out), to(self.gate_up), to(self.down))
 
 
+def scaled_swiglu(state_BTD: Tensor, block: BlockWeights, scale_B11: Tensor) -> Tensor:
+    """The gated MLP with its branch multiplied by a factor for each sample before the residual joins it."""
+    gate, up = functional.linear(state_BTD, block.gate_up).chunk(2, dim=-1)
+    return residual_norm(functional.silu(gate) * up * scale_B11, block.down, state_BTD)
+
+
 def run_level(
     blocks: tuple[BlockWeights, ...],
     state_BTD: Tensor,
     injections: tuple[Tensor, ...],
     rotary: tuple[Tensor, Tensor],
     num_heads: int,
+    scales: Tensor | None = None,
 ) -> Tensor:
-    """One call of a level: the injections are added once, before its first block."""
+    """One call of a level: the injections are added once, before its first block.
+
+    scales (layers, B): factor of both branches of a block, for each sample; None: 1. A projection is linear, so the
+    factor goes onto its input.
+    """
     for number, block in enumerate(blocks):
         added = injections if number == 0 else ()
         residual, attended = recurrent_attention(state_BTD, block.qkv, rotary, num_heads, added)
-        state_BTD = residual_norm(attended, block.out, residual)
-        state_BTD = swiglu(state_BTD, block.gate_up, block.down)
+        if scales is None:
+            state_BTD = residual_norm(attended, block.out, residual)
+            state_BTD = swiglu(state_BTD, block.gate_up, block.down)
+        else:
+            scale_B11 = scales[number][:, None, None].to(attended.dtype)
+            state_BTD = residual_norm(attended * scale_B11, block.out, residual)
+            state_BTD = scaled_swiglu(state_BTD, block, scale_B11)
     return state_BTD

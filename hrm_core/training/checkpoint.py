@@ -74,15 +74,18 @@ def save_snapshot(
         (folder / RECIPE).write_text(to_toml(parts.recipe), encoding="utf-8")
         (folder / TASKS).write_text(json.dumps(task_ids), encoding="utf-8")
         _save(model_tensors(parts.model), folder / RAW)
-        with parts.average.evaluation_weights():
+        with parts.evaluation_weights():
             averaged = model_tensors(parts.model)
         _save(averaged, folder / EVALUATION)
         if progress is not None:
             _save(tensors_of(parts), folder / STATE)
-            (folder / PROGRESS).write_text(json.dumps(progress), encoding="utf-8")
+            whole = {**progress, "techniques": parts.techniques.remember()}
+            (folder / PROGRESS).write_text(json.dumps(whole), encoding="utf-8")
+            for name, data in parts.techniques.save_files().items():
+                (folder / name).write_bytes(data)
         for name, data in (extra or {}).items():
             (folder / name).write_bytes(data)
-        write_meta(folder, {"format": FORMAT, "evaluation_weights": parts.average.name, **meta})
+        write_meta(folder, {"format": FORMAT, "evaluation_weights": parts.weights_name, **meta})
 
 
 def _load(path: Path) -> dict[str, Tensor]:
@@ -93,7 +96,13 @@ def _load(path: Path) -> dict[str, Tensor]:
 
 
 def load_state(folder: Path, parts: StepParts) -> dict[str, Any]:
-    """Copies a checkpoint's state into the buffers of `parts`; returns its progress. UserError if it does not fit."""
+    """Copies a checkpoint's state into the buffers of `parts`; returns its progress. UserError if it does not fit.
+
+    The techniques recall first what they were: the lanes of a later stage are not those of a new run.
+    """
+    progress = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
+    assert isinstance(progress, dict)
+    parts.techniques.recall(progress.pop("techniques", {}))
     stored, wanted = _load(folder / STATE), tensors_of(parts)
     if stored.keys() != wanted.keys():
         odd = sorted(stored.keys() ^ wanted.keys())[0]
@@ -107,8 +116,7 @@ def load_state(folder: Path, parts: StepParts) -> dict[str, Any]:
             )
     for name, tensor in wanted.items():
         tensor.copy_(stored[name])
-    progress = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
-    assert isinstance(progress, dict)
+    parts.techniques.load_files(folder)
     return progress
 
 

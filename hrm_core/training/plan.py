@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, final
 
 from hrm_core.learning.schedules import Schedule
+from hrm_core.recipe.checks import times
 from hrm_core.recipe.schema import Recipe
 from hrm_core.recipe.spans import Hours, parse_time, resolve_span
 
@@ -55,22 +56,21 @@ class Plan:
 def make_plan(recipe: Recipe, seconds_per_step: float | None = None) -> Plan:
     """Plan of a recipe; with the measured `seconds_per_step` also what is given in hours."""
     training = recipe.training
-    provisional = False
+    # A technique may have hours too; it is told by its timeline.
+    provisional = seconds_per_step is None and bool(times(recipe))
 
     def steps(span: int | float | str, total: int) -> int:
-        nonlocal provisional
         resolved = resolve_span(span, total)
         if not isinstance(resolved, Hours):
             return resolved
         if seconds_per_step is None:
-            provisional = True
             return NEVER
         return max(1, round(resolved.seconds / seconds_per_step))
 
     if isinstance(training.max_steps, int):
         total = training.max_steps
     elif seconds_per_step is None:
-        total, provisional = NEVER, True
+        total = NEVER
     else:
         total = max(MEASURED_STEPS + 1, round(parse_time(training.max_steps).seconds / seconds_per_step))
     warmup, decay = steps(recipe.schedule.warmup, total), steps(recipe.schedule.decay, total)

@@ -29,6 +29,8 @@ class Progress:
     last_full_step: int | None = None
     last_checkpoint_step: int | None = None
     decay_began: bool = False
+    # Measured once where something is given in hours; see `Trainer._resolve_plan`.
+    seconds_per_step: float | None = None
     alarms: list[dict[str, Any]] = field(default_factory=list)
     # Since the last row of metrics; zero after each.
     row_seconds: float = 0.0

@@ -17,13 +17,16 @@ from hrm_core.data.dataset import Dataset
 from hrm_core.errors import UserError
 from hrm_core.learning.averaging import Average
 from hrm_core.learning.flat import FlatParameters
+from hrm_core.learning.lanes import build_lanes
 from hrm_core.learning.optimizers import TrunkOptimizer
 from hrm_core.learning.rows import RowsOptimizer
 from hrm_core.model.copies import WeightCopies
 from hrm_core.model.hrm import HRM
 from hrm_core.recipe.schema import Recipe
 from hrm_core.recipe.training import TrainingConfig
-from hrm_core.training.lanes import build_lanes
+from hrm_core.techniques.compose import compose_techniques
+from hrm_core.techniques.points import Bench
+from hrm_core.techniques.timeline import Timeline
 from hrm_core.training.memory import enforce
 from hrm_core.training.step import Scalars, StepParts, Sum
 from triton_kernels.runtime import set_mode
@@ -108,18 +111,21 @@ def build_parts(recipe: Recipe, dataset: Dataset, chosen: Device) -> StepParts:
     if not lanes:
         raise UserError("data: no training pair fits the canvases of this recipe.\nSee `hrm data info`.", 1)
     flat = FlatParameters(model)
+    trunk = TrunkOptimizer(recipe.optimizer, flat)
+    bench = Bench(recipe, model, lanes, flat, trunk, dataset, Timeline())
     return StepParts(
         recipe=recipe,
         model=model,
         lanes=lanes,
         flat=flat,
-        trunk=TrunkOptimizer(recipe.optimizer, flat),
+        trunk=trunk,
         rows=RowsOptimizer(recipe.rows, model.rows.table),
         average=Average(recipe.averaging, flat.values, model.rows.table),
         scalars=Scalars(chosen.device),
         sums=torch.zeros(len(Sum), dtype=torch.float64, device=chosen.device),
         num_slots=sum(lane.num_slots for lane in lanes),
         copies=None if chosen.dtype == torch.float32 else WeightCopies(model, chosen.dtype),
+        techniques=compose_techniques(bench),
     )
 
 
@@ -132,6 +138,7 @@ def tensors_of(parts: StepParts) -> dict[str, torch.Tensor]:
         ("average", parts.average.state()),
     ):
         named.update({f"{prefix}.{name}": value for name, value in state.items()})
+    named.update({f"techniques.{name}": value for name, value in parts.techniques.tensors().items()})
     for lane in parts.lanes:
         named.update({f"lane_{lane.side}.{name}": value for name, value in lane.buffers.items()})
     return named

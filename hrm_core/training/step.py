@@ -1,7 +1,8 @@
 """One training step, on one page: every slot advances one segment, then the weights are updated once.
 
 Training room. Lane by lane: admit into halted slots -> reset their carry -> segment -> heads, loss, metrics -> halt
-decision -> backward; then clip, trunk optimizer, task rows, averaging. Loss: sum over the S slots of the mean token
+decision -> backward; then clip, trunk optimizer, task rows, averaging. At named points the recipe's techniques act
+(`hrm_core/techniques/points.py`). Loss: sum over the S slots of the mean token
 loss of a sample, over S, plus the weighted halting loss likewise (Wang et al. 2025, arXiv 2506.21734, sec. 2).
 Nothing here asks the device for a number: no `.item()`, no data-dependent shape, no branch on a tensor; what varies
 comes in as 0-d tensors (`Scalars`), what is measured goes into `sums`.
@@ -9,6 +10,8 @@ comes in as 0-d tensors (`Scalars`), what is measured goes into `sums`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 from typing import NamedTuple, final
 
@@ -19,13 +22,14 @@ from torch.nn import functional
 from hrm_core.data.streams import choose
 from hrm_core.learning.averaging import Average
 from hrm_core.learning.flat import FlatParameters
+from hrm_core.learning.lanes import LaneState
 from hrm_core.learning.optimizers import TrunkOptimizer
 from hrm_core.learning.rows import RowsOptimizer
 from hrm_core.model.copies import WeightCopies
 from hrm_core.model.hrm import HRM
 from hrm_core.model.segment import Carry, TrunkWeights, reasoning_segment
 from hrm_core.recipe.schema import Recipe
-from hrm_core.training.lanes import LaneState
+from hrm_core.techniques.points import LossView, Techniques
 from triton_kernels import act_halting
 from triton_kernels.act_halting import halting_logits
 from triton_kernels.fused_update import measure_gradients
@@ -73,12 +77,25 @@ class StepParts(NamedTuple):
     sums: Tensor
     num_slots: int
     copies: WeightCopies | None = None
+    techniques: Techniques = Techniques()
+
+    @property
+    def weights_name(self) -> str:
+        """What evaluations call the weights that they use now."""
+        return self.techniques.weights_name() or self.average.name
+
+    @contextmanager
+    def evaluation_weights(self) -> Iterator[None]:
+        """Within the block the model has the weights that it is evaluated with; afterwards the raw ones again."""
+        with self.average.evaluation_weights(), self.techniques.evaluation_weights():
+            yield
 
 
-def admit(lane: LaneState, recipe: Recipe) -> None:
+def admit(lane: LaneState, recipe: Recipe, techniques: Techniques) -> None:
     """Puts the next sample of its stream into every halted slot; the others keep theirs."""
     seed, augment = recipe.training.seed, recipe.augment
     new = choose(lane.pairs, augment, seed, lane.number, lane.num_slots, lane.slots, lane["admissions"])
+    new = techniques.choose(lane, new)
     pairs = lane.pairs
     halted = lane["halted"]
     views = (new.index, new.dihedral, new.colors, new.offset)
@@ -94,6 +111,7 @@ def admit(lane: LaneState, recipe: Recipe) -> None:
         lane[name].copy_(torch.where(mask, value, lane[name]))
     lane["admissions"].add_(halted)
     lane["segment"].mul_(~halted)
+    techniques.admitted(lane, new)
 
 
 def halting_loss(
@@ -104,11 +122,11 @@ def halting_loss(
     lane: LaneState,
     piece: slice,
     exact: Tensor,
+    logits: Tensor,
 ) -> Tensor:
-    """(B) fp32 loss of the Q head for this segment's carry."""
+    """(B) fp32 loss of the Q head, whose `logits` (B, 2) are of this segment's carry."""
     config = parts.recipe.halting
     model = parts.model
-    logits = halting_logits(carry.high[:, 0], model.q_weight, model.q_bias)
     loss = functional.binary_cross_entropy_with_logits(logits[:, 0], exact.float(), reduction="none")
     if config.kind == "q_learning" and config.bootstrap:
         with torch.no_grad():
@@ -138,19 +156,25 @@ def admitted_carry(parts: StepParts, lane: LaneState, piece: slice, embedded: Te
 
 def advance(parts: StepParts, lane: LaneState, piece: slice) -> None:
     """One segment for these slots, forward and backward; their carry, counters and halt flags move on."""
-    recipe, model = parts.recipe, parts.model
+    recipe, model, techniques = parts.recipe, parts.model, parts.techniques
     identity = lane.identity(piece)
     rows = functional.embedding(model.rows.index(identity), model.rows.table).requires_grad_()
-    embedded = model.embeddings(lane["tokens"][piece], identity, rows, model.dtype)
+    embedded = model.embeddings(lane["tokens"][piece], identity, techniques.rows(lane, piece, rows), model.dtype)
+    embedded = techniques.embedded(lane, piece, embedded)
     weights = model.cast(parts.copies)
-    carry = admitted_carry(parts, lane, piece, embedded)
-    carry = reasoning_segment(weights, carry, embedded, model.rotary(lane.side), recipe.model)
+    carry = techniques.carry(lane, piece, admitted_carry(parts, lane, piece, embedded))
+    regular = techniques.regularise(lane, piece)
+    carry = reasoning_segment(weights, carry, embedded, model.rotary(lane.side), recipe.model, regular)
     cells = carry.high[:, recipe.identity.prefix_tokens :]
     token_loss, right, count, exact = stablemax_loss(
         cells, weights.head, lane["labels"][piece], recipe.loss.kind, recipe.loss.include_pad
     )
-    halt_loss = halting_loss(parts, weights, carry, embedded, lane, piece, exact)
-    total = (token_loss.sum() + recipe.halting.weight * halt_loss.sum()) / parts.num_slots
+    logits = halting_logits(carry.high[:, 0], model.q_weight, model.q_bias)
+    halt_loss = halting_loss(parts, weights, carry, embedded, lane, piece, exact, logits)
+    view = LossView(lane, piece, carry, cells, logits, token_loss, exact, weights)
+    total = techniques.weigh(lane, piece, token_loss).sum() + recipe.halting.weight * halt_loss.sum()
+    added = techniques.loss(view)
+    total = (total if added is None else total + added.sum()) / parts.num_slots
     total.backward()  # type: ignore[no-untyped-call]
     if rows.grad is not None:
         lane.row_gradients[piece].copy_(rows.grad)
@@ -159,6 +183,7 @@ def advance(parts: StepParts, lane: LaneState, piece: slice) -> None:
         lane["low"][piece].copy_(carry.low)
         decide(parts, lane, piece, carry.high, torch.isfinite(token_loss))
         count_sample(parts.sums, lane, piece, token_loss, halt_loss, right, count, exact)
+        techniques.decided(view)
 
 
 def decide(parts: StepParts, lane: LaneState, piece: slice, high_BTD: Tensor, finite: Tensor) -> None:
@@ -211,7 +236,7 @@ def update(parts: StepParts) -> None:
     measured = measure_gradients(parts.flat.gradients, clip)
     norm, keep = measured.norm, measured.keep
     average = parts.average.count_step(keep)
-    parts.trunk.clip_and_update(parts.scalars.lr, measured, average)
+    parts.trunk.clip_and_update(parts.scalars.lr, measured, average, parts.techniques.noise())
     if parts.model.rows.kind != "none":
         index = torch.cat([parts.model.rows.index(lane.identity()) for lane in parts.lanes])
         gradients = torch.cat([lane.row_gradients for lane in parts.lanes]).nan_to_num(0.0, 0.0, 0.0)
@@ -233,7 +258,7 @@ def begin(parts: StepParts) -> None:
 def step_lane(parts: StepParts, lane: LaneState) -> None:
     """Advances every slot of one lane one segment; the gradients are added to those of the lanes before."""
     with torch.no_grad():
-        admit(lane, parts.recipe)
+        admit(lane, parts.recipe, parts.techniques)
     for piece in lane.pieces(parts.recipe.training.batch):
         advance(parts, lane, piece)
 

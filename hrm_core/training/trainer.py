@@ -14,11 +14,14 @@ from dataclasses import replace
 from types import FrameType
 from typing import Any, final
 
+import torch
+
 from hrm_core.data.dataset import Dataset
 from hrm_core.recipe.spans import parse_time
 from hrm_core.runs.control import Inbox
 from hrm_core.runs.snapshots import latest_good, prune
 from hrm_core.runs.writer import RunWriter
+from hrm_core.techniques.points import Event
 from hrm_core.training.checkpoint import load_state, save_snapshot
 from hrm_core.training.graphs import make_step
 from hrm_core.training.measures import metrics_row, status_of, take_sums
@@ -61,6 +64,7 @@ class Trainer:
         self.telemetry = Telemetry(parts.model.device)
         self.validator = Validator(parts, dataset, writer, progress, say)
         self.schedule = progress.plan.schedule(self.recipe)
+        self._follow_plan()
         self.budget_s = parse_time(self.recipe.training.time_budget).seconds
         self.ending: str | None = None  # "finished", "stopped" or "failed", once decided
         self.reason = ""
@@ -81,9 +85,24 @@ class Trainer:
                     self._one_step()
             return self._end()
 
+    def _follow_plan(self) -> None:
+        """Tells the techniques how long the run is, once that is known."""
+        plan = self.progress.plan
+        if not plan.provisional:
+            self.parts.techniques.timeline.set(plan.max_steps, self.progress.seconds_per_step)
+
+    def _heed(self, events: list[Event]) -> None:
+        """Writes the techniques' events; captures the step anew where one of them changed what it consists of."""
+        for event in events:
+            self.writer.event(event.name, self.progress.step, **event.fields)
+            self.say(f"step {self.progress.step}: {event.say}")
+        if any(event.recapture for event in events):
+            self.step = make_step(self.parts, self.say)
+
     def _one_step(self) -> None:
-        progress, scalars = self.progress, self.parts.scalars
-        factor = self.schedule.factor(progress.step) * self.policy.lr_factor
+        progress, scalars, techniques = self.progress, self.parts.scalars, self.parts.techniques
+        self._heed(techniques.before_step(progress.step))
+        factor = techniques.factor(progress.step, self.schedule.factor(progress.step)) * self.policy.lr_factor
         scalars.lr.fill_(self.recipe.optimizer.lr * factor)
         scalars.schedule.fill_(factor)
         started = time.perf_counter()
@@ -92,6 +111,8 @@ class Trainer:
         log_due = (progress.step + 1) % self.recipe.training.log_every == 0 or last
         # Reading the sums waits for the device, so the clock is read after it, where it is read at all.
         sums = take_sums(self.parts.sums) if log_due else None
+        if sums is None and self._pause_due(progress.step + 1):
+            self._wait()  # else a validation or a checkpoint would wait for these steps, on its own time
         seconds = time.perf_counter() - started
         progress.step += 1
         progress.elapsed_s += seconds
@@ -99,16 +120,31 @@ class Trainer:
         progress.row_steps += 1
         if sums is not None:
             self._log_row(sums, self.recipe.optimizer.lr * factor)
+        self._heed(techniques.after_step(progress.step))
         if self.ending is None:
             self._after_step(last)
+
+    def _pause_due(self, step: int) -> bool:
+        """Whether something other than the next step follows this one."""
+        plan = self.progress.plan
+        if plan.provisional:
+            return step == MEASURED_STEPS
+        return plan.fast_due(step) or plan.full_due(step) or plan.checkpoint_due(step)
+
+    def _wait(self) -> None:
+        """Until the device has done what it was given."""
+        if self.parts.model.device.type == "cuda":
+            torch.cuda.synchronize(self.parts.model.device)
 
     def _log_row(self, sums: dict[Sum, float], lr: float) -> None:
         progress = self.progress
         self.rate = progress.row_steps / max(progress.row_seconds, 1e-9)
         row = metrics_row(self.parts, progress, sums, lr, self.telemetry.read())
         progress.row_seconds, progress.row_steps = 0.0, 0
+        events = self.parts.techniques.row(row)
         self.last_row = row
         self.writer.metrics(row)
+        self._heed(events)
         if time.monotonic() - self._log_at > LOG_EVERY_S:
             self._log_at = time.monotonic()
             loss = "-" if row["loss"] is None else f"{row['loss']:.3f}"
@@ -183,7 +219,9 @@ class Trainer:
             total = max(total, 2 * training * MEASURED_STEPS)
             per_step = training * parse_time(self.recipe.training.max_steps).seconds / total
         progress.plan = make_plan(self.recipe, per_step)
+        progress.seconds_per_step = per_step
         self.schedule = progress.plan.schedule(self.recipe)
+        self._follow_plan()
         self.writer.event("plan_resolved", progress.step, seconds_per_step=training, plan=progress.plan.to_json())
         self.say(f"step {progress.step}: the run will take {progress.plan.max_steps} steps")
 
@@ -211,8 +249,10 @@ class Trainer:
         for name, value in vars(stored).items():
             setattr(self.progress, name, value)
         self.writer.cut(self.progress.step)
+        self.step = make_step(self.parts, self.say)
         self.validator = Validator(self.parts, self.dataset, self.writer, self.progress, self.say)
         self.schedule = self.progress.plan.schedule(self.recipe)
+        self._follow_plan()
         self.policy.recent.clear()
         self.writer.policy(self.policy.to_json())
         self.writer.event("rollback", self.progress.step, to=self.progress.step)

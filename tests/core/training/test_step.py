@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from hrm_core.data.lanes import LanePairs
 from hrm_core.learning.averaging import Average
 from hrm_core.learning.flat import FlatParameters
+from hrm_core.learning.lanes import LaneState, build_lanes, deal_slots
 from hrm_core.learning.optimizers import TrunkOptimizer
 from hrm_core.learning.rows import RowsOptimizer
 from hrm_core.model.copies import WeightCopies
@@ -23,7 +24,7 @@ from hrm_core.recipe.augment import AugmentConfig
 from hrm_core.recipe.keys import flatten
 from hrm_core.recipe.lay import validate
 from hrm_core.recipe.schema import Recipe
-from hrm_core.training.lanes import LaneState, build_lanes, deal_slots
+from hrm_core.techniques.points import Techniques
 from hrm_core.training.step import Scalars, StepParts, Sum, admit, train_step
 from triton_kernels.fused_update import Averaging, Measure
 
@@ -103,7 +104,7 @@ def test_first_step_equals_a_plain_loop() -> None:
     chosen = recipe(optimizer__clip=None, halting__exploration=0.0)
     parts, plain = make_parts(chosen), HRM(chosen, NUM_TASKS)
     for lane in parts.lanes:
-        admit(lane, chosen)
+        admit(lane, chosen, Techniques())
     total = torch.zeros(())
     rows = plain.rows.table.clone().requires_grad_()
     for lane in parts.lanes:
@@ -244,7 +245,7 @@ def test_clip_bounds_the_update_and_is_counted() -> None:
     norms: list[float] = []
     original = parts.trunk.clip_and_update
 
-    def note(lr: torch.Tensor, measured: Measure, average: Averaging | None) -> None:
+    def note(lr: torch.Tensor, measured: Measure, average: Averaging | None, noise: object = None) -> None:
         norms.append((parts.flat.gradients * measured.scale).norm().item())
         original(lr, measured, average)
 

@@ -1,6 +1,6 @@
 """Lanes and their slots: static buffers that hold a sample, its carry and its counters between steps.
 
-Training room: LanePairs of one canvas and a number of slots -> LaneState. Slots are dealt to lanes in proportion to
+Learning room: LanePairs of one canvas and a number of slots -> LaneState. Slots are dealt to lanes in proportion to
 their training pairs (largest remainder, at least one each). The pieces in which slots pass through memory change
 nothing but memory: every draw is a hash of (seed, lane, entry), never of a piece.
 """
