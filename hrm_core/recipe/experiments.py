@@ -1,6 +1,7 @@
 """The table of named experiments, and finding one by name.
 
-Recipe room; free of torch. Their lines are in `plan_experiments.py` and `own_experiments.py`.
+Recipe room; free of torch. Their lines are in `plan_experiments.py`, `second_arms.py` and
+`own_experiments.py`.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from hrm_core.recipe.experiment import Experiment
 from hrm_core.recipe.keys import nearest
 from hrm_core.recipe.own_experiments import OWN_EXPERIMENTS
 from hrm_core.recipe.plan_experiments import PLAN_EXPERIMENTS
+from hrm_core.recipe.second_arms import SECOND_ARMS
 
-EXPERIMENTS: dict[str, Experiment] = {experiment.name: experiment for experiment in PLAN_EXPERIMENTS + OWN_EXPERIMENTS}
+_PLAN = sorted(PLAN_EXPERIMENTS + SECOND_ARMS, key=lambda experiment: experiment.name)
+EXPERIMENTS: dict[str, Experiment] = {experiment.name: experiment for experiment in (*_PLAN, *OWN_EXPERIMENTS)}
 
 
 def find_experiment(name: str) -> Experiment:

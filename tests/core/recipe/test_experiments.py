@@ -11,7 +11,12 @@ from hrm_core.recipe.keys import flatten
 from hrm_core.recipe.lay import build_recipe
 from hrm_core.recipe.unbuilt import unbuilt
 
-NAMES = ["EXP-00", "EXP-00p", *(f"EXP-{number:02d}" for number in range(1, 11))]
+ARMS = ["01b", "01c", "02c", "03b", "04b", "05b", "06b", "07b", "09b", "10b", "10c", "10d"]
+NAMES = [
+    "EXP-00",
+    "EXP-00p",
+    *sorted([f"EXP-{number:02d}" for number in range(1, 11)] + [f"EXP-{arm}" for arm in ARMS]),
+]
 NAMES += ["demo", "plateau-71", "hrm-official", "trm"]
 
 
