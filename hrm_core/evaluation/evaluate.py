@@ -19,7 +19,7 @@ import torch
 from hrm_core.data.dataset import Dataset
 from hrm_core.data.derange import fixed_subset
 from hrm_core.data.families import FAMILIES
-from hrm_core.data.lanes import LanePairs
+from hrm_core.data.lanes import LanePairs, OversizePairs
 from hrm_core.data.views import num_views
 from hrm_core.errors import UserError
 from hrm_core.evaluation.alarms import find_alarms
@@ -56,8 +56,16 @@ class Evaluation:
     predictions: list[dict[str, Any]]
 
 
+LaneEvaluator = Callable[[Runner, LanePairs, OversizePairs, Measures], list[LaneOutcome]]
+
+
 def _unwatched(rows: int) -> None:
     """Nobody watches."""
+
+
+def whole_lane(runner: Runner, pairs: LanePairs, oversize: OversizePairs, measures: Measures) -> list[LaneOutcome]:
+    """A lane as it is, with one model for all of its tasks."""
+    return [evaluate_lane(runner, pairs, oversize, measures)]
 
 
 def evaluate(
@@ -73,19 +81,21 @@ def evaluate(
     previous: Sequence[Mapping[str, Any]] = (),
     device: torch.device | str = "cpu",
     on_rows: Callable[[int], None] = _unwatched,
+    by_lane: LaneEvaluator = whole_lane,
 ) -> Evaluation:
     """Evaluate a predictor on "val" or "eval".
 
     `max_steps`: length of the run, for the alarms' warm-up (default: the recipe's, if it is given in steps; without
     any, nothing is warming up); `previous`: the run's earlier evaluation rows; `on_rows` is told how many of
-    `num_predictions` each piece has done. UserError if the split has no pairs.
+    `num_predictions` each piece has done; `by_lane`: how a lane is evaluated, in as many parts as it likes (test-time
+    training takes a task at a time, `hrm_core/training/adapt.py`). UserError if the split has no pairs.
     """
     started = time.perf_counter()
     lanes, in_split = chosen_pairs(dataset, recipe, split, kind)
     measures = _measures(dataset, recipe, lanes, kind)
     runner = Runner(predictor, torch.device(device), recipe.evaluation.batch, on_rows)
     oversize = dataset.oversize[split]
-    outcomes = [evaluate_lane(runner, pairs, oversize, measures) for pairs in lanes.values()]
+    outcomes = [part for pairs in lanes.values() for part in by_lane(runner, pairs, oversize, measures)]
     measured = _row(outcomes, dataset, recipe, kind)
     row = {
         "step": step,

@@ -12,9 +12,10 @@ from hrm_core.recipe.keys import nearest
 from hrm_core.recipe.own_experiments import OWN_EXPERIMENTS
 from hrm_core.recipe.plan_experiments import PLAN_EXPERIMENTS
 from hrm_core.recipe.second_arms import SECOND_ARMS
+from hrm_core.recipe.strong import STRONG
 
 _PLAN = sorted(PLAN_EXPERIMENTS + SECOND_ARMS, key=lambda experiment: experiment.name)
-EXPERIMENTS: dict[str, Experiment] = {experiment.name: experiment for experiment in (*_PLAN, *OWN_EXPERIMENTS)}
+EXPERIMENTS: dict[str, Experiment] = {experiment.name: experiment for experiment in (*_PLAN, STRONG, *OWN_EXPERIMENTS)}
 
 
 def find_experiment(name: str) -> Experiment:

@@ -17,7 +17,7 @@ NAMES = [
     "EXP-00p",
     *sorted([f"EXP-{number:02d}" for number in range(1, 11)] + [f"EXP-{arm}" for arm in ARMS]),
 ]
-NAMES += ["demo", "plateau-71", "hrm-official", "trm"]
+NAMES += ["strong", "demo", "plateau-71", "hrm-official", "trm"]
 
 
 def test_the_table_is_complete() -> None:
