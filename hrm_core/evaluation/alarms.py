@@ -23,10 +23,11 @@ from hrm_core.evaluation.alarms_training import (
     plateau,
     warming_up,
 )
+from hrm_core.evaluation.remedies import remedy
 from hrm_core.evaluation.trivial import TRIVIAL
 from hrm_core.recipe.schema import Recipe
 
-__all__ = ["find_alarms", "percent", "remedy", "warming_up"]
+__all__ = ["find_alarms", "percent", "warming_up"]
 
 TRIVIAL_NAMES = {
     "pad": "predicting PAD everywhere",
@@ -43,7 +44,7 @@ def find_alarms(row: Row, previous: Sequence[Row], recipe: Recipe, max_steps: in
         _blind("input", row, recipe),
         _blind("identity", row, recipe),
         _below_trivial(row, previous, recipe, max_steps),
-        _diverging(row, previous, recipe, max_steps),
+        diverging(row, previous, recipe, max_steps),
         halting_collapsed(row, recipe, max_steps),
         overfitting(row, previous, recipe, max_steps),
         plateau(row, previous, recipe, max_steps),
@@ -108,7 +109,8 @@ def _below_trivial(row: Row, previous: Sequence[Row], recipe: Recipe, max_steps:
     return make_alarm("below_trivial", sentence, advice, {"value": value, "lifts": lifts, "trivial": dict(trivial)})
 
 
-def _diverging(row: Row, previous: Sequence[Row], recipe: Recipe, max_steps: int) -> Alarm | None:
+def diverging(row: Row, previous: Sequence[Row], recipe: Recipe, max_steps: int) -> Alarm | None:
+    """The loss is not finite, or `alarms.divergence_factor` times the lowest of its kind."""
     loss = row["loss"]
     advice = "Try a lower optimizer.lr or optimizer.clip, or a longer schedule.warmup, in another run."
     if loss is None or not math.isfinite(loss):
@@ -125,19 +127,3 @@ def _diverging(row: Row, previous: Sequence[Row], recipe: Recipe, max_steps: int
         f"Validation loss {loss:.3g} is {loss / max(lowest, 1e-9):.1f} times its lowest, {lowest:.3g} at step {step}."
     )
     return make_alarm("diverging", sentence, advice, {"loss": loss, "lowest": lowest, "lowest_step": step})
-
-
-def remedy(recipe: Recipe, finding: str) -> str:
-    """What in the recipe is known to lead here; a general remedy if nothing is."""
-    causes = []
-    if not recipe.model.inject_input:
-        causes.append("model.inject_input=true (now the input enters the loop only once)")
-    if recipe.identity.kind == "none":
-        causes.append("identity.kind=shared (now the model is not told which task it sees)")
-    if recipe.loss.include_pad:
-        causes.append("loss.include_pad=false (most of a canvas is PAD)")
-    if recipe.evaluation.score == "padded_accuracy":
-        causes.append("evaluation.score=exact (padded accuracy mostly counts PAD)")
-    if not causes:
-        causes.append("a lower optimizer.lr or a longer schedule.warmup if it does not pass by itself")
-    return f"{finding}: try " + ", ".join(causes) + "."
