@@ -41,6 +41,7 @@ COMMANDS: dict[str, Entry] = {
     "show": Entry("runs_commands", "show", "Show a run: status, validations, alarms, curves."),
     "tail": Entry("runs_commands", "tail", "Follow the log of a run."),
     "eval": Entry("eval_command", "eval_", "Evaluate a run or snapshot on held-out tests."),
+    "diagnose": Entry("diagnose_command", "diagnose", "Say why a run does not get better, and what to try."),
     "data": Entry("data_commands", "data", "Build, check and look at the data."),
     "bench": Entry("bench_commands", "bench", "Measure speed and memory on this machine."),
     "doctor": Entry("doctor_command", "doctor", "What this machine has, what is missing, how to get it."),
