@@ -55,7 +55,7 @@ def step(
 
     speeds = []
     for name, recipe in recipes:
-        dataset = load_dataset(ensure_data(recipe.data.source, data), recipe.data)
+        dataset = load_dataset(ensure_data(recipe.data.source, data), recipe.data, input=recipe.input)
         speeds.append(measure_step(name, recipe, dataset, threads, seconds))
     if as_json:
         print_json([to_json(speed) for speed in speeds])

@@ -123,7 +123,7 @@ def _measure(recipe: Recipe, data: Path | None) -> dict[str, Any]:
     from hrm_core.training.memory_benchmark import measure_peak
     from hrm_core.training.setup import choose_device
 
-    dataset = load_dataset(ensure_data(recipe.data.source, data), recipe.data)
+    dataset = load_dataset(ensure_data(recipe.data.source, data), recipe.data, input=recipe.input)
     chosen = choose_device(recipe.training)
     torch.set_num_threads(chosen.threads)
     peak = measure_peak(recipe, dataset, chosen)

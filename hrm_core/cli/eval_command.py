@@ -160,7 +160,7 @@ def _evaluate(
     apply_device(chosen, False)
     loaded = load_snapshot(folder, weights, chosen.dtype, chosen.device)
     path = data_of(folder, recipe, data)
-    dataset = load_dataset(path, recipe.data)
+    dataset = load_dataset(path, recipe.data, input=recipe.input)
     check_tasks(loaded, dataset, path)
     where = split or validation_split(recipe)
     kind: Kind = "fast" if fast else "full"

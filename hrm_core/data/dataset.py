@@ -2,6 +2,8 @@
 
 Re-lays the file's pairs on the recipe's canvases (whole arrays at once), takes the subset, makes the splits: `train`
 on the task's canvas or the pair's own, `val` and `eval` always on the task's, which never depends on a test output.
+Where the recipe's `input` asks for canonical colours, the grids of every split get them here, before anything is
+varied: one bijection a task, from its demonstrations; `TaskTable.published` is the way back.
 The file itself is read and checked in `file`; what a slot admits is chosen in `streams`.
 """
 
@@ -19,14 +21,15 @@ from torch import Tensor
 
 from hrm_core.data import schema
 from hrm_core.data.canvas import choose_canvas
+from hrm_core.data.colors import recolor
 from hrm_core.data.file import read_content
-from hrm_core.data.grids import MAX_SIDE, OUTSIDE
+from hrm_core.data.grids import MAX_SIDE, NUM_COLORS, OUTSIDE
 from hrm_core.data.lanes import LanePairs, OversizePairs, TaskTable
 from hrm_core.data.schema import EVAL, SPLITS, TRAIN, VAL, Columns, Content
 from hrm_core.errors import UserError
 
 if TYPE_CHECKING:
-    from hrm_core.recipe.data import DataConfig
+    from hrm_core.recipe.data import DataConfig, InputConfig
 
 FITS7_SIDE = 7
 KEY_STRIDE = 2000
@@ -60,18 +63,25 @@ class Dataset:
         return {"train": self.train, "val": self.val, "eval": self.eval}[name]
 
 
-def load_dataset(path: Path, data: DataConfig, remedy: str = REMEDY) -> Dataset:
-    """Read, check and re-lay a built file; UserError with the remedy if it is missing, damaged or does not suit."""
+def load_dataset(path: Path, data: DataConfig, remedy: str = REMEDY, input: InputConfig | None = None) -> Dataset:
+    """Read, check and re-lay a built file; UserError with the remedy if it is missing, damaged or does not suit.
+
+    Without `input` the grids are as published.
+    """
     content, digest = read_content(path, remedy)
-    return make_dataset(content, data, digest)
+    return make_dataset(content, data, digest, input)
 
 
-def make_dataset(content: Content, data: DataConfig, digest: str = "") -> Dataset:
-    """The content of a built file as `data` asks for it."""
+def make_dataset(content: Content, data: DataConfig, digest: str = "", input: InputConfig | None = None) -> Dataset:
+    """The content of a built file as `data` and `input` ask for it."""
     canvases = (FITS7_SIDE,) if data.subset == "fits7" else data.canvases
     kept = _kept_tasks(content.tasks, data.subset)
-    table = _task_table(content, kept, canvases)
+    canonical = input is not None and input.canonicalize_colors
+    table = _task_table(content, kept, canvases, canonical)
     rows = _all_rows(content, kept, data.train_on_val_tests)
+    if canonical:
+        for name in ("input", "target"):
+            rows[name] = recolor(rows[name], table.colors.numpy()[rows["task"]])
     task_side = table.canvas.numpy()[rows["task"]]
     split = rows["split"]
     if data.train_canvas == "pair":
@@ -126,7 +136,7 @@ def _kept_tasks(tasks: Columns, subset: str) -> NDArray[np.int64]:
     return kept
 
 
-def _task_table(content: Content, kept: NDArray[np.int64], canvases: tuple[int, ...]) -> TaskTable:
+def _task_table(content: Content, kept: NDArray[np.int64], canvases: tuple[int, ...], canonical: bool) -> TaskTable:
     tasks = {name: values[kept] for name, values in content.tasks.items()}
     sides = [
         choose_canvas(int(side), bool(varies), canvases)
@@ -154,6 +164,9 @@ def _task_table(content: Content, kept: NDArray[np.int64], canvases: tuple[int, 
         num_demonstrations=column("num_demonstrations"),
         num_tests=column("num_tests"),
         colors=column("colors"),
+        published=torch.argsort(column("colors"), dim=1)
+        if canonical
+        else torch.arange(NUM_COLORS).repeat(len(kept), 1),
         descriptors={name: column(name) for name in schema.DESCRIPTOR_COLUMNS},
     )
 

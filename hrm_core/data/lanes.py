@@ -88,7 +88,8 @@ class TaskTable:
 
     ids and sources: names; evaluation (T) bool; known_side, canvas (on the recipe's canvases), stage, families
     (bit-mask over `families.FAMILIES`), num_demonstrations, num_tests: (T) int64; colors (T, 10) int64, the canonical
-    colour of each colour; descriptors: column name -> (T) int64, see `descriptors.describe_task`.
+    colour of each colour, and published (T, 10) int64, the published colour of each colour of this data set's grids
+    (the same where they are as published); descriptors: column name -> (T) int64, see `descriptors.describe_task`.
     """
 
     ids: tuple[str, ...]
@@ -101,6 +102,7 @@ class TaskTable:
     num_demonstrations: Tensor
     num_tests: Tensor
     colors: Tensor
+    published: Tensor
     descriptors: dict[str, Tensor]
 
     def __len__(self) -> int:

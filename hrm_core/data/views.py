@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hrm_core.data.grids import Grid, turn_back
+from hrm_core.data.grids import NUM_DIHEDRAL, Grid, turn_back
 from hrm_core.data.lanes import LanePairs
 from hrm_core.data.streams import (
     COLUMN,
@@ -34,10 +34,12 @@ if TYPE_CHECKING:
 
 
 def num_views(augment: AugmentConfig, wanted: int) -> int:
-    """How many views voting uses: as many as wanted, at most the pool if nothing is translated, 1 if nothing varies."""
+    """How many views voting uses: as many as wanted, at most as many as differ: without translation the pool, without
+    colours its eight symmetries, 1 if nothing varies."""
     if augment.translate > 0:
         return wanted
-    return min(wanted, pool_size(augment))
+    different = pool_size(augment) if augment.color_probability > 0 else min(pool_size(augment), NUM_DIHEDRAL)
+    return min(wanted, different)
 
 
 def draw_views(pairs: LanePairs, index: Tensor, augment: AugmentConfig, num_views: int, seed: int) -> Admission:

@@ -2,11 +2,13 @@
 
 Evaluation room: lane outcomes -> one plain record a test pair (ids, target and predicted grids as strings of digits, a
 string a row, votes, halting logits, for some pairs the grid of every segment), and once a run one record a task
-(demonstrations, test inputs, objects, colour bijection, descriptors, families). Writing them is `hrm_core.runs`'s.
+(demonstrations, test inputs, objects, colour bijection, descriptors, families). All in published colours, also where
+the recipe learns canonical ones. Writing them is `hrm_core.runs`'s.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,6 +37,11 @@ def grid_rows(grid: Grid) -> list[str]:
     return ["".join(row) for row in DIGITS[grid]] if grid.size else []
 
 
+def published_rows(grid: Grid, published: Grid) -> list[str]:
+    """`grid_rows` in published colours; entry c of `published` (10) is the published colour of the grid's colour c."""
+    return grid_rows(published[grid])
+
+
 def prediction_records(outcome: LaneOutcome, tasks: TaskTable, split: str) -> list[Record]:
     """One record for each pair of a lane. `rank` is the place of the right grid among all answers, None if it is not
     there; `answers` holds the first four; halting logits are rounded to 4 digits.
@@ -44,6 +51,7 @@ def prediction_records(outcome: LaneOutcome, tasks: TaskTable, split: str) -> li
     records = []
     for row in range(pairs.num_pairs):
         task = int(pairs.task[row])
+        shown = partial(published_rows, published=_published(tasks, task))
         record: Record = {
             "task": tasks.ids[task],
             "test": int(pairs.pair[row]) - int(tasks.num_demonstrations[task]),
@@ -52,9 +60,9 @@ def prediction_records(outcome: LaneOutcome, tasks: TaskTable, split: str) -> li
             "fits": bool(pairs.fits[row]),
             "duplicate": bool(pairs.duplicate[row]),
             "families": family_names(int(tasks.families[task])),
-            "input": grid_rows(inputs[row]),
-            "target": grid_rows(outcome.targets.grids[row]),
-            "predicted": grid_rows(outcome.grids[row]),
+            "input": shown(inputs[row]),
+            "target": shown(outcome.targets.grids[row]),
+            "predicted": shown(outcome.grids[row]),
             "exact": bool(scores["exact"][row]),
             "cell_accuracy": round(float(scores["cell_accuracy"][row]), 4),
             "confidence": round(float(predicted.confidence[row]), 4),
@@ -62,12 +70,12 @@ def prediction_records(outcome: LaneOutcome, tasks: TaskTable, split: str) -> li
             "halt_logit": [_number(logit) for logit in predicted.halt_logit[row]],
             "rank": None if outcome.ranks[row] == NEVER else int(outcome.ranks[row]),
             "answers": [
-                {"grid": grid_rows(answer.grid), "votes": answer.votes, "confidence": round(answer.confidence, 4)}
+                {"grid": shown(answer.grid), "votes": answer.votes, "confidence": round(answer.confidence, 4)}
                 for answer in outcome.answers[row][:KEPT_ANSWERS]
             ],
         }
         if row in predicted.by_segment:
-            record["segments"] = [grid_rows(grid) for grid in read_grids(predicted.by_segment[row], pairs.side)]
+            record["segments"] = [shown(grid) for grid in read_grids(predicted.by_segment[row], pairs.side)]
         records.append(record)
     return records
 
@@ -80,11 +88,11 @@ def task_records(dataset: Dataset, split: str) -> list[Record]:
     tasks, objects = dataset.tasks, _objects(dataset)
     tests: dict[int, list[Record]] = {}
     for pairs in dataset.split(split).values():
-        _add_pairs(tests, {"input": input_grids(pairs)}, pairs, objects)
+        _add_pairs(tests, {"input": input_grids(pairs)}, pairs, tasks, objects)
     demonstrations: dict[int, list[Record]] = {}
     for pairs in dataset.train.values():
         grids = {"input": input_grids(pairs), "target": target_grids(pairs, None)}
-        _add_pairs(demonstrations, grids, pairs, objects)
+        _add_pairs(demonstrations, grids, pairs, tasks, objects)
     records = []
     for task in sorted(tests):
         known = [pair for pair in demonstrations.get(task, []) if pair["pair"] < int(tasks.num_demonstrations[task])]
@@ -104,17 +112,25 @@ def task_records(dataset: Dataset, split: str) -> list[Record]:
     return records
 
 
+def _published(tasks: TaskTable, task: int) -> Grid:
+    return tasks.published[task].numpy().astype(np.uint8)
+
+
 def _pair_number(record: Record) -> int:
     return int(record["pair"])
 
 
 def _add_pairs(
-    found: dict[int, list[Record]], grids: dict[str, tuple[Grid, ...]], pairs: LanePairs, objects: Objects
+    found: dict[int, list[Record]],
+    grids: dict[str, tuple[Grid, ...]],
+    pairs: LanePairs,
+    tasks: TaskTable,
+    objects: Objects,
 ) -> None:
     for row, (task, pair) in enumerate(zip(pairs.task.tolist(), pairs.pair.tolist(), strict=True)):
         record: Record = {"pair": pair}
         for which, (name, several) in enumerate(grids.items()):
-            record[name] = grid_rows(several[row])
+            record[name] = published_rows(several[row], _published(tasks, task))
             record[f"{name}_objects"] = objects.get((task, pair, which), [])
         found.setdefault(task, []).append(record)
 

@@ -66,6 +66,21 @@ def _data(recipe: Recipe) -> str | None:
     return None
 
 
+def _colors(recipe: Recipe) -> str | None:
+    chosen, probability = recipe.input, recipe.augment.color_probability
+    if chosen.canonicalize_colors and probability > 0 and not chosen.residual_permutation:
+        return (
+            f"augment.color_probability={probability} permutes the colours that input.canonicalize_colors has put in "
+            "order; set augment.color_probability=0, or input.residual_permutation=true for both"
+        )
+    if chosen.residual_permutation and not chosen.canonicalize_colors:
+        return (
+            "input.residual_permutation permutes canonical colours, which input.canonicalize_colors=false leaves out; "
+            "set input.canonicalize_colors=true, or input.residual_permutation=false"
+        )
+    return None
+
+
 def _schedule(recipe: Recipe) -> str | None:
     length, schedule = recipe.training.max_steps, recipe.schedule
     if isinstance(length, str) or is_time(schedule.warmup) or is_time(schedule.decay):
@@ -116,7 +131,7 @@ def times(settings: Settings, prefix: str = "") -> dict[str, str]:
     return found
 
 
-CHECKS = (_model, _identity, _halting, _optimizer, _data, _schedule, _stages, _deterministic)
+CHECKS = (_model, _identity, _halting, _optimizer, _data, _colors, _schedule, _stages, _deterministic)
 
 
 def first_problem(recipe: Recipe) -> str | None:

@@ -55,10 +55,10 @@ class InputConfig(Settings):
     """What is done to a task's grids before they become tokens."""
 
     canonicalize_colors: bool = setting(
-        False, "Colours of a task in a canonical order, by one bijection from its demonstrations", later="EXP-01"
+        False, "Colours of a task in a canonical order, by one bijection from its demonstrations"
     )
     residual_permutation: bool = setting(
-        False, "Permute colours at random after canonicalisation (second arm of EXP-01)", later="EXP-01b"
+        False, "Allow augment.color_probability over canonical colours (second arm of EXP-01)"
     )
     object_features: bool = setting(
         False, "Add features of the cell's object to grid tokens (second arm of EXP-06)", later="EXP-06b"

@@ -105,7 +105,7 @@ def start_run(
     """Trains a new run to its end; returns "finished", "stopped" or "failed"."""
     recipe = resolved.recipe
     chosen = choose_device(recipe.training)
-    dataset = load_dataset(data_path, recipe.data)
+    dataset = load_dataset(data_path, recipe.data, input=recipe.input)
     apply_device(chosen, recipe.training.deterministic)
     parts = build_parts(recipe, dataset, chosen)
     with RunWriter.create(folder, to_toml(recipe), _describe(resolved, dataset, data_path, chosen)) as writer:
@@ -133,7 +133,7 @@ def resume_run(folder: Path, overrides: tuple[str, ...] = (), data: Path | None 
             2,
         )
     data_path = data or Path(str(run_json.get("data")))
-    dataset = load_dataset(data_path, recipe.data)
+    dataset = load_dataset(data_path, recipe.data, input=recipe.input)
     if dataset.digest != run_json.get("data_digest"):
         raise UserError(f"{clean(data_path)} is not the data that the run began with; give that with --data.", 1)
     chosen = choose_device(recipe.training)

@@ -35,7 +35,7 @@ def tiny_parts(arc1_file: Path, overrides: Sequence[str] = (), experiment: str =
     """The parts of a small recipe with its techniques, their timeline set."""
     recipe = build_recipe(experiment, [*SMALL, *overrides]).recipe
     cpu = Device(torch.device("cpu"), torch.float32, 1, ())
-    parts = build_parts(recipe, load_dataset(arc1_file, recipe.data), cpu)
+    parts = build_parts(recipe, load_dataset(arc1_file, recipe.data, input=recipe.input), cpu)
     assert isinstance(recipe.training.max_steps, int)
     parts.techniques.timeline.set(recipe.training.max_steps, 0.01)
     return parts
