@@ -120,6 +120,7 @@ def build(
 def info(file: Path | None, as_json: bool) -> None:
     """Say what a data file holds: tasks, pairs per canvas, coverage, duplicates, families."""
     from hrm_core.data.dataset import load_dataset
+    from hrm_core.data.plan_families import plan_family_rows
     from hrm_core.data.summary import duplicate_rows, family_rows, lane_rows, summarize, summary_lines
     from hrm_core.recipe.data import DataConfig
 
@@ -135,6 +136,9 @@ def info(file: Path | None, as_json: bool) -> None:
     print_table(["canvas", "train", "val", "eval"], lane_rows(dataset))
     print_line()
     print_table(["family", "training tasks", "evaluation tasks"], family_rows(dataset))
+    print_line()
+    columns = ["the plan's family", "training tasks", "evaluation tasks", "taken for"]
+    print_table(columns, plan_family_rows(dataset.tasks))
     duplicates = duplicate_rows(dataset)
     if duplicates:
         print_line()

@@ -140,10 +140,11 @@ def _print_evaluation(row: Row) -> None:
         print_table(words.EVALUATION_COLUMNS, table)
     for line in words.evaluation_lines(row):
         print_line(line)
-    families = words.family_table(row)
-    if families:
-        print_line()
-        print_table(words.FAMILY_COLUMNS, families)
+    for columns, key in ((words.FAMILY_COLUMNS, "families"), (words.PLAN_FAMILY_COLUMNS, "plan_families")):
+        families = words.family_table(row, key)
+        if families:
+            print_line()
+            print_table(columns, families)
 
 
 def _curves(view: RunView) -> str:

@@ -215,9 +215,15 @@ def evaluation_lines(row: Row) -> list[str]:
 FAMILY_COLUMNS: Final = ("family", "pairs", "exact %", "95 % interval")
 
 
-def family_table(row: Row) -> list[list[str]]:
-    """A row for each family with any pairs: how many, the share exactly right, its Wilson interval."""
-    families = mapping(row, "families")
+PLAN_FAMILY_COLUMNS: Final = ("the plan's family", "pairs", "exact %", "95 % interval")
+
+
+def family_table(row: Row, key: str = "families") -> list[list[str]]:
+    """A row for each family with any pairs: how many, the share exactly right, its Wilson interval.
+
+    `key`: families by computed label, or plan_families by the plan's names.
+    """
+    families = mapping(row, key)
     table = []
     for name in sorted(families):
         pairs = integer(families[name], "pairs")

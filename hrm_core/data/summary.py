@@ -11,6 +11,7 @@ from hrm_core.data.dataset import Dataset
 from hrm_core.data.descriptors import SYMMETRIES
 from hrm_core.data.families import FAMILIES
 from hrm_core.data.lanes import LanePairs
+from hrm_core.data.plan_families import plan_family_counts
 
 
 def summarize(path: Path, dataset: Dataset, num_bytes: int) -> dict[str, Any]:
@@ -36,6 +37,7 @@ def summarize(path: Path, dataset: Dataset, num_bytes: int) -> dict[str, Any]:
             split: int(sum(lane.duplicate.sum() for _, lane in _lanes(dataset, split))) for split in ("val", "eval")
         },
         "families": family_counts(dataset),
+        "plan_families": plan_family_counts(dataset.tasks),
         "descriptors": _descriptor_counts(dataset),
         "objects": len(dataset.objects["task"]),
         "curriculum": _curriculum(dataset),

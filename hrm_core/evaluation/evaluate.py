@@ -20,11 +20,12 @@ from hrm_core.data.dataset import Dataset
 from hrm_core.data.derange import fixed_subset
 from hrm_core.data.families import FAMILIES
 from hrm_core.data.lanes import LanePairs, OversizePairs
+from hrm_core.data.plan_families import plan_members
 from hrm_core.data.views import num_views
 from hrm_core.errors import UserError
 from hrm_core.evaluation.alarms import find_alarms
 from hrm_core.evaluation.calibration import calibrate
-from hrm_core.evaluation.families import by_family
+from hrm_core.evaluation.families import by_family, by_members
 from hrm_core.evaluation.halting import halting_summary
 from hrm_core.evaluation.lane import LaneOutcome, Measures, evaluate_lane
 from hrm_core.evaluation.metrics import Bools, Floats, join_scores, mean_scores
@@ -193,6 +194,7 @@ def _row(outcomes: Sequence[LaneOutcome], dataset: Dataset, recipe: Recipe, kind
         none = np.zeros(len(tasks), dtype=np.bool_)
         return pass_scores(ranks, tasks, chosen if kind == "full" else none)
 
+    plan = plan_members(dataset.tasks)
     metrics = mean_scores(scores) | passes()
     trivial = _trivial(trivial_scores, tasks, metrics)
     return {
@@ -213,6 +215,7 @@ def _row(outcomes: Sequence[LaneOutcome], dataset: Dataset, recipe: Recipe, kind
         "calibration": calibrate(confidence, scores["exact"]),
         "halting": halting_summary(np.concatenate([outcome.predicted.halt_logit for outcome in outcomes])),
         "families": by_family(scores["exact"], dataset.tasks.families.numpy()[tasks], FAMILIES),
+        "plan_families": by_members(scores["exact"], {name: held[tasks] for name, held in plan.items()}),
     }
 
 

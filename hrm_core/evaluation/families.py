@@ -7,13 +7,14 @@ interval of each family that has pairs. A task can be in several families; famil
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hrm_core.evaluation.metrics import Floats
+if TYPE_CHECKING:  # the interval is asked for where no torch is wanted
+    from hrm_core.evaluation.metrics import Floats
 
 NORMAL_95 = 1.959963984540054
 
@@ -31,9 +32,14 @@ def wilson_interval(successes: float, trials: int, z: float = NORMAL_95) -> tupl
 
 def by_family(exact: Floats, masks: NDArray[np.int64], names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """`{family: {pairs, exact (share), low, high}}` for the families that have pairs; bit b of a mask is names[b]."""
+    return by_members(exact, {name: (masks >> bit) & 1 == 1 for bit, name in enumerate(names)})
+
+
+def by_members(exact: Floats, members_of: Mapping[str, NDArray[np.bool_]]) -> dict[str, dict[str, Any]]:
+    """The same table for families given as (N) bool each."""
     table: dict[str, dict[str, Any]] = {}
-    for bit, name in enumerate(names):
-        members = exact[(masks >> bit) & 1 == 1]
+    for name, mine in members_of.items():
+        members = exact[mine]
         if len(members):
             low, high = wilson_interval(float(members.sum()), len(members))
             table[name] = {"pairs": len(members), "exact": float(members.mean()), "low": low, "high": high}
