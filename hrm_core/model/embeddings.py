@@ -9,7 +9,7 @@ dihedral element and a colour code to one row per task; HRM has one row per task
 from __future__ import annotations
 
 import math
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,41 @@ from hrm_core.recipe.schema import Recipe
 VOCABULARY = 12
 NUM_COLORS = 10
 NUM_DIHEDRAL = 8
+
+
+def one_hot(index: Tensor, count: int) -> Tensor:
+    """(...) whole numbers -> (..., count) fp32, 1 where the number is the column's."""
+    return (index[..., None] == torch.arange(count, dtype=index.dtype, device=index.device)).float()
+
+
+def table_gradient(gradient_BTD: Tensor, tokens_BT: Tensor, count: int) -> Tensor:
+    """Gradient (count, D) of a table of `count` rows that tokens were looked up in, from that of what was found.
+
+    On a GPU each sample's sum is a product with its one-hot matrix, and the samples are added in one fixed order:
+    a few kernels, and the same bits every time. torch's own sorts all tokens first.
+    """
+    if gradient_BTD.device.type == "cpu":
+        gradient: Tensor = torch.ops.aten.embedding_dense_backward(gradient_BTD, tokens_BT, count, -1, False)
+        return gradient
+    return torch.bmm(one_hot(tokens_BT, count).mT, gradient_BTD).sum(0)
+
+
+@final
+class LookUp(torch.autograd.Function):
+    """Rows of a small fp32 table, (V, D), for tokens (B, T) -> (B, T, D)."""
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, tokens_BT: Tensor) -> Tensor:
+        """As `functional.embedding`."""
+        ctx.save_for_backward(tokens_BT)
+        ctx.count = table.shape[0]
+        return functional.embedding(tokens_BT, table)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        """As `table_gradient`."""
+        (tokens_BT,) = ctx.saved_tensors
+        return table_gradient(gradients[0], tokens_BT, ctx.count), None
 
 
 @final
@@ -65,13 +100,13 @@ class Embeddings(nn.Module):
         """(B, D) fp32: task row, plus dihedral row and colour code where the identity is shared."""
         if self.identity.kind != "shared":
             return rows_BD
-        pair = torch.arange(NUM_COLORS, device=identity.colors.device) * NUM_COLORS + identity.colors
-        code = functional.embedding(pair, self.color).sum(1) / math.sqrt(NUM_COLORS)
-        return rows_BD + functional.embedding(identity.dihedral, self.dihedral) + code
+        # Products of a few samples with small tables: forward and gradient are one kernel each, in a fixed order.
+        code = one_hot(identity.colors, NUM_COLORS).flatten(1) @ self.color / math.sqrt(NUM_COLORS)
+        return rows_BD + one_hot(identity.dihedral, NUM_DIHEDRAL) @ self.dihedral + code
 
     def forward(self, tokens_BT: Tensor, identity: Identity, rows_BD: Tensor, dtype: torch.dtype) -> Tensor:
         """tokens (B, T) int32, rows (B, D) fp32 -> (B, prefix + T, D) in dtype."""
-        cells = functional.embedding(tokens_BT, self.token)
+        cells: Tensor = LookUp.apply(self.token, tokens_BT)  # type: ignore[no-untyped-call]
         prefix = cells.new_zeros(cells.shape[0], self.identity.prefix_tokens, cells.shape[-1])
         if self.identity.kind != "none":
             vector = self.identity_vector(identity, rows_BD)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from hrm_core.model.embeddings import LookUp, one_hot, table_gradient
 from hrm_core.model.hrm import HRM
 from hrm_core.model.inference import run_segments
 from hrm_core.model.layers import inner_width, run_level
@@ -165,3 +166,45 @@ def test_without_injection_the_input_enters_at_the_start_only() -> None:
     one = reasoning_segment(weights, carry, embedded, model.rotary(SIDE), model.recipe.model)
     two = reasoning_segment(weights, carry, embedded * 2, model.rotary(SIDE), model.recipe.model)
     assert torch.equal(one.high, two.high)
+
+
+def test_the_gradient_of_a_small_table_by_products_is_that_of_a_look_up() -> None:
+    generator = torch.Generator().manual_seed(1)
+    looked_up = torch.randint(0, 12, (3, 25), generator=generator, dtype=torch.int32)
+    gradient = torch.randn(3, 25, 64, generator=generator)
+    table = torch.randn(12, 64, generator=generator, requires_grad=True)
+    torch.nn.functional.embedding(looked_up, table).backward(gradient)
+    assert table.grad is not None
+    by_products = torch.bmm(one_hot(looked_up, 12).mT, gradient).sum(0)
+    torch.testing.assert_close(by_products, table.grad)
+    assert torch.equal(table_gradient(gradient, looked_up, 12), table.grad)
+    # What a GPU would do, on this CPU.
+    with torch.device("meta"):
+        there = table_gradient(torch.empty(3, 25, 64), torch.empty(3, 25, dtype=torch.int32), 12)
+    assert there.shape == table.shape
+    other = table.detach().clone().requires_grad_()
+    found = LookUp.apply(other, looked_up)
+    assert torch.equal(found, table[looked_up])
+    found.backward(gradient)
+    assert other.grad is not None
+    assert torch.equal(other.grad, table.grad)
+
+
+def test_dihedral_and_colour_rows_are_those_of_a_look_up() -> None:
+    model = HRM(recipe(), 4)
+    torch.nn.init.normal_(model.embeddings.dihedral)
+    torch.nn.init.normal_(model.embeddings.color)
+    given = identity(6)
+    rows = torch.zeros(6, 64)
+    pair = torch.arange(10) * 10 + given.colors
+    color, dihedral = (
+        part.detach().clone().requires_grad_() for part in (model.embeddings.color, model.embeddings.dihedral)
+    )
+    plain = torch.nn.functional.embedding(given.dihedral, dihedral)
+    plain = plain + torch.nn.functional.embedding(pair, color).sum(1) / 10**0.5
+    vector = model.embeddings.identity_vector(given, rows)
+    torch.testing.assert_close(vector, plain)
+    for result in (plain, vector):
+        result.square().sum().backward()
+    torch.testing.assert_close(model.embeddings.color.grad, color.grad)
+    torch.testing.assert_close(model.embeddings.dihedral.grad, dihedral.grad)
