@@ -7,23 +7,33 @@ Which stages there are, their order and their time: `gpu_plan.py`.
 
 from __future__ import annotations
 
+import json
+import os
 import sys
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from hrm_core.benchmarks.checks import check_on_gpu
-from hrm_core.benchmarks.equality import compare_trainings
-from hrm_core.benchmarks.kernels import Report, measure_operations, to_json
+from hrm_core.benchmarks.checks import Verdict, check_on_gpu
+from hrm_core.benchmarks.equality import compare_trainings, look_for_repeats
+from hrm_core.benchmarks.gpu_plan import SECONDS_VARIABLE
+from hrm_core.benchmarks.kernels import LEFT_OUT, SLOW_TO_START, Report, measure_operations, to_json
 from hrm_core.benchmarks.machine import device_report, require_gpu
-from hrm_core.benchmarks.steps import measure_memory, measure_steps
+from hrm_core.benchmarks.profiling import profile_step
+from hrm_core.benchmarks.steps import SHAPES, VARIANTS, measure_memory, measure_steps, measure_variant
 from hrm_core.benchmarks.tune import forced
 from hrm_core.runs.atomic import write_json
 from triton_kernels.benchmarking import specimens_of
 from triton_kernels.runtime import OPERATIONS
+
+# Time for each peer, and for all that are not slow to start.
+PEER_S = 0.05
+FAST_PEERS_S = 25.0
 
 
 def say(text: str) -> None:
@@ -55,6 +65,7 @@ def correctness(out: Path) -> bool:
             found[op] = asdict(check_on_gpu(first, again))
             say(f"{op}: {found[op]['words']}")
             write_json(out, found)
+            torch.cuda.empty_cache()
     failed = [op for op, row in found.items() if not row["passed"]]
     say(
         f"{len(found) - len(failed)} of {len(found)} operations right"
@@ -82,24 +93,88 @@ def sanitized(out: Path) -> bool:
 
 
 def training(out: Path) -> bool:
-    """Training with kernels, twice, and with references."""
+    """Training with kernels, twice, and with references, twice."""
     found = compare_trainings(gpu(), say)
     write_json(out, asdict(found))
     say(found.words)
     return found.passed
 
 
+def repeat(out: Path) -> bool:
+    """The captured and the eager step from one start; the first thing that differs."""
+    found = look_for_repeats(say)
+    write_json(out, asdict(found))
+    return found.passed
+
+
+def checked(out: Path) -> dict[str, Verdict]:
+    """What the correctness stage of the same run has found, so that it is not asked again."""
+    path = out.with_name("correctness.json")
+    if not path.exists():
+        return {}
+    return {op: Verdict(**row) for op, row in json.loads(path.read_text(encoding="utf-8")).items()}
+
+
 def kernels(out: Path) -> bool:
     """The table of operations and peers; what is there so far is in the file after each operation."""
+    slow_until = time.monotonic() + float(os.environ.get(SECONDS_VARIABLE, "75")) - FAST_PEERS_S
+    # The most peers that torch compiles come last, so that nobody else goes without.
+    ops = sorted(OPERATIONS, key=lambda op: op == "recurrent_attention")
 
     def keep(report: Report) -> None:
         write_json(out, to_json(report))
+        torch.cuda.empty_cache()
 
     with forced():
-        report = measure_operations(tuple(OPERATIONS), gpu(), torch.bfloat16, say, 0.1, keep)
+        report = measure_operations(
+            ops, gpu(), torch.bfloat16, say, PEER_S, keep, verdicts=checked(out), slow_until=slow_until
+        )
     keep(report)
-    say(f"{len(report.rows)} rows; no speed for {', '.join(report.refused) or 'none'}")
+    left = sum(row.problem == LEFT_OUT for row in report.rows)
+    say(f"{len(report.rows)} rows, {left} left out; no speed for {', '.join(report.refused) or 'none'}")
     return not report.refused
+
+
+def ahead(ops: Sequence[str]) -> Callable[[Path], bool]:
+    """Calls what torch compiles of these operations once, so that its cache on disk has it when speeds are measured."""
+
+    def run(out: Path) -> bool:
+        done: list[str] = []
+        with forced():
+            for op in ops:
+                for specimen in specimens_of(op, gpu(), torch.bfloat16) or []:
+                    call = specimen.peers.get(SLOW_TO_START)
+                    if call is None:
+                        continue
+                    with suppress(Exception):  # its turn to complain comes when it is timed
+                        call()
+                    done.append(f"{op} {specimen.shape} {specimen.direction}")
+                    say(done[-1])
+        write_json(out, done)
+        say(f"{len(done)} peers compiled")
+        return True
+
+    return run
+
+
+def ahead_step(out: Path) -> bool:
+    """The same for the step."""
+    name = next(iter(SHAPES))
+    row = measure_variant(name, VARIANTS[-1], SHAPES[name], gpu(), 0.0)
+    write_json(out, row)
+    say(row["problem"] or "the step compiled")
+    return True
+
+
+def profile(out: Path) -> bool:
+    """Kernels of the captured step by time, at the shapes that have targets."""
+    found = []
+    for name, lines in SHAPES.items():
+        found.append(profile_step(name, lines))
+        write_json(out, found)
+        top = ", ".join(f"{row['kernel']} {100 * row['share']:.0f} %" for row in found[-1]["kernels"][:4])
+        say(f"{name}: {found[-1]['step_ms']:.1f} ms, {found[-1]['calls']:.0f} kernels: {top}")
+    return all(row["kernels"] for row in found)
 
 
 def steps(out: Path) -> bool:
@@ -123,6 +198,11 @@ CHILDREN: dict[str, Callable[[Path], bool]] = {
     "correctness": correctness,
     "sanitized": sanitized,
     "training": training,
+    "repeat": repeat,
+    "ahead-attention": ahead(["recurrent_attention"]),
+    "ahead-operations": ahead([op for op in OPERATIONS if op != "recurrent_attention"]),
+    "ahead-step": ahead_step,
+    "profile": profile,
     "kernels": kernels,
     "steps": steps,
     "memory": memory,

@@ -1,8 +1,8 @@
-"""What `hrm bench gpu-all` found, on one page: stages, targets beside measured values, and which rows are verified.
+"""What `hrm bench gpu-all` found: values that targets ask for, and which launch rows it proves.
 
-Benchmarks room: the stages' results and JSON files -> `summary.md`, and launch rows that may be marked verified: those
-of an operation whose kernel was faster than every peer at every shape and direction, in a run in which every stage
-passed, on exactly this architecture, from a checkout without changes.
+Benchmarks room: the stages' results and JSON files -> values, and launch rows that may be marked verified: those of an
+operation whose kernel was faster than every peer at every shape and direction, in a run of all stages that all passed,
+on exactly this architecture, from a checkout without changes. The page is written in `gpu_page.py`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from hrm_core.benchmarks.gpu_plan import Result
+from hrm_core.benchmarks.gpu_plan import Result, plan
+from hrm_core.benchmarks.kernels import LEFT_OUT
 from hrm_core.benchmarks.steps import OURS, VARIANTS
 from hrm_core.benchmarks.tune import put_row
 from triton_kernels.launch import Meta, find
@@ -112,19 +113,26 @@ DOES_LESS = {("fused_update", "torch fused")}
 
 
 def beaten(found: Findings) -> dict[str, bool]:
-    """Operation -> whether its kernel was faster than every timed peer, wherever it was timed."""
+    """Operation -> whether its kernel was faster than every peer wherever it was timed, and no peer was left out."""
     verdicts: dict[str, bool] = {}
     for (op, _, _), peers in medians(found).items():
         others = [value for name, value in peers.items() if name != "kernel" and (op, name) not in DOES_LESS]
         wins = "kernel" in peers and bool(others) and peers["kernel"] < min(others)
         verdicts[op] = verdicts.get(op, True) and wins
+    for row in found.get("kernels", {}).get("rows", []):
+        if row.get("problem") == LEFT_OUT:
+            verdicts[row["op"]] = False
     refused = {op for op, row in found.get("kernels", {}).get("verdicts", {}).items() if not row["passed"]}
     return {op: wins and op not in refused for op, wins in verdicts.items()}
 
 
 def verifiable(found: Findings, results: Sequence[Result]) -> tuple[list[tuple[str, str, Meta]], str]:
     """(operation, kernel, row with `verified`) that this run proves, and why there are none where there are none."""
-    open_stages = [result.stage.name for result in results if result.status not in ("passed", "not here")]
+    ran = {result.stage.name for result in results}
+    missing = [stage.name for stage in plan(Path()) if stage.counts and stage.name not in ran]
+    if missing:
+        return [], f"nothing is verified: {', '.join(missing)} did not run"
+    open_stages = [result.stage.name for result in results if not result.fine]
     if open_stages:
         return [], f"nothing is verified: {', '.join(open_stages)} did not pass"
     machine = found["kernels"]["machine"]
@@ -147,34 +155,3 @@ def mark_verified(rows: Sequence[tuple[str, str, Meta]], root: Path | None = Non
     """Writes them into the launch tables."""
     for op, kernel, row in rows:
         put_row(op, kernel, row, root)
-
-
-def _value(goal: Goal, found: Findings) -> str:
-    value = goal.read(found)
-    return (
-        "not measured" if value is None else f"{value:,.2f} {goal.unit}" if value < 100 else f"{value:,.0f} {goal.unit}"
-    )
-
-
-def summary(results: Sequence[Result], found: Findings, verified: str) -> str:
-    """The page."""
-    device = found.get("device", {})
-    peaks = device.get("peaks")
-    machine = device.get("machine", {})
-    lines = ["# hrm bench gpu-all", ""]
-    if peaks:
-        lines += [
-            f"{machine['device']}, sm_{machine['arch']}; torch {machine['versions']['torch']}, triton "
-            f"{machine['versions']['triton']}; {machine['date']}; commit {machine['commit']}",
-            "",
-            f"Measured peaks: {peaks['flops'] / 1e12:.0f} TFLOP/s ({peaks['dtype']}), {peaks['bytes'] / 1e9:.0f} GB/s.",
-            "",
-        ]
-    lines += ["| stage | outcome | seconds | last line |", "|---|---|---|---|"]
-    for result in results:
-        words = result.words.replace("|", "/")
-        lines.append(f"| {result.stage.title} | {result.status} | {result.seconds:.1f} | {words} |")
-    lines += ["", "| measure | measured here | H100 target | laptop target (by model) |", "|---|---|---|---|"]
-    lines += [f"| {goal.measure} | {_value(goal, found)} | {goal.h100} | {goal.laptop} |" for goal in GOALS]
-    lines += ["", "Launch rows: " + verified, "", "Logs and figures of each stage lie beside this page.", ""]
-    return "\n".join(lines)

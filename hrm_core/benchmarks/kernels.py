@@ -7,6 +7,8 @@ without `benchmark.py` is named as missing. How an operation is checked: `checks
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, final
@@ -54,6 +56,11 @@ class Report:
         return {op: verdict.words for op, verdict in self.verdicts.items() if not verdict.passed}
 
 
+# Peers that are compiled by torch take seconds each before their first call.
+SLOW_TO_START = "compile"
+LEFT_OUT = "left out: the time for slow peers was used up"
+
+
 def time_peer(call: Callable[[], object], cuda: bool, seconds: float) -> Timing | str:
     """The timing; or in words why this peer does not run here (a library's own kernel may refuse a shape)."""
     try:
@@ -63,10 +70,15 @@ def time_peer(call: Callable[[], object], cuda: bool, seconds: float) -> Timing 
         return f"{type(error).__name__}: {first[0][:120] if first else ''}"
 
 
-def time_specimen(specimen: Specimen, peaks: Peaks, cuda: bool, seconds: float) -> list[Row]:
-    """A row for each peer, the kernel first."""
+def time_specimen(
+    specimen: Specimen, peaks: Peaks, cuda: bool, seconds: float, slow_until: float = math.inf
+) -> list[Row]:
+    """A row for each peer, the kernel first. slow_until: monotonic time after which no slow peer is started."""
     names = sorted(specimen.peers, key=lambda name: (name != "kernel", name != "reference", name))
-    timed = {name: time_peer(specimen.peers[name], cuda, seconds) for name in names}
+    timed: dict[str, Timing | str] = {}
+    for name in names:
+        late = name == SLOW_TO_START and time.monotonic() > slow_until
+        timed[name] = LEFT_OUT if late else time_peer(specimen.peers[name], cuda, seconds)
     reference = timed.get("reference")
     least_ms = peaks.least_ms(specimen.flops, specimen.bytes)
     rows = []
@@ -87,10 +99,13 @@ def measure_operations(
     say: Say,
     seconds: float = 0.3,
     keep: Callable[[Report], None] = lambda report: None,
+    verdicts: dict[str, Verdict] | None = None,
+    slow_until: float = math.inf,
 ) -> Report:
     """Checks, then times. An operation that fails its check, or has nothing to time, is only named.
 
-    `keep` sees the report after each operation that was timed: so far as it is then.
+    `keep` sees the report after each operation that was timed: so far as it is then. verdicts: of operations that have
+    been checked already. slow_until: see `time_specimen`.
     """
     cuda = device.type == "cuda"
     say("peaks: a large matrix product and a large copy")
@@ -103,8 +118,10 @@ def measure_operations(
             report.verdicts[op] = Verdict(False, "missing: it has no benchmark.py")
             say(f"{place}: missing, it has no benchmark.py")
             continue
-        say(f"{place}: check")
-        verdict = check_operation(op, specimens, device, dtype)
+        verdict = (verdicts or {}).get(op)
+        if verdict is None:
+            say(f"{place}: check")
+            verdict = check_operation(op, specimens, device, dtype)
         report.verdicts[op] = verdict
         if not verdict.passed:
             say(f"{place}: no speed, {verdict.words}")
@@ -112,7 +129,7 @@ def measure_operations(
         with recording() as used:
             for specimen in specimens:
                 say(f"{place}: {specimen.shape}, {specimen.direction}")
-                report.rows.extend(time_specimen(specimen, peaks, cuda, seconds))
+                report.rows.extend(time_specimen(specimen, peaks, cuda, seconds, slow_until))
         report.used.extend([name, kernel, arch, dict(shape)] for name, kernel, arch, shape in sorted(used))
         keep(report)
     return report

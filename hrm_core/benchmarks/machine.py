@@ -136,7 +136,7 @@ def device_report(device: torch.device) -> dict[str, Any]:
     """Everything about the device in one JSON object, measured peaks included."""
     properties = torch.cuda.get_device_properties(device)
     return {
-        "machine": asdict(this_machine(device)),
+        "machine": {**asdict(this_machine(device)), "slug": this_machine(device).slug},
         "driver": driver_report(),
         "properties": {
             "multiprocessors": properties.multi_processor_count,
