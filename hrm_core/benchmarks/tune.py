@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import math
 import multiprocessing
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -146,17 +147,32 @@ def relative_time(specimens: Sequence[Specimen], baseline: Sequence[float]) -> f
     return math.exp(sum(map(math.log, ratios)) / len(ratios))
 
 
-def tune_target(target: Target, rows: Sequence[Meta], specimens: Sequence[Specimen], arch: int, say: Say) -> Outcome:
-    """Times the rows that compile; the present row stays unless another is faster by more than noise."""
+def tune_target(
+    target: Target,
+    rows: Sequence[Meta],
+    specimens: Sequence[Specimen],
+    arch: int,
+    say: Say,
+    until: float = math.inf,
+) -> Outcome:
+    """Times the rows that compile; the present row stays unless another is faster by more than noise.
+
+    until: monotonic time after which no candidate is started.
+    """
     baseline = [time_cuda(specimen.peers["kernel"], 0.05).median_ms for specimen in specimens]
     best, shortest = target.row, 1 / LEAST_GAIN
+    tried = 0
     for row in rows:
+        if time.monotonic() > until:
+            say(f"  {len(rows) - tried} candidates are left out: the time is used up")
+            break
+        tried += 1
         with launch.override(target.op, target.kernel, arch, row):
             relative = relative_time(specimens, baseline)
         say(f"  {options_text(row)}: {'refused' if math.isinf(relative) else f'{1 / relative:.3f} x as fast'}")
         if relative < shortest:
             best, shortest = row, relative
-    return Outcome(target, best, 1.0 if best is target.row else 1 / shortest, len(rows))
+    return Outcome(target, best, 1.0 if best is target.row else 1 / shortest, tried)
 
 
 def compilable(target: Target, arch: int, processes: int) -> list[Meta]:
@@ -166,7 +182,7 @@ def compilable(target: Target, arch: int, processes: int) -> list[Meta]:
     return [row for row, wrong in compile_candidates([target], processes)[0] if not wrong]
 
 
-def tune_operation(op: str, device: torch.device, processes: int, say: Say) -> list[Outcome]:
+def tune_operation(op: str, device: torch.device, processes: int, say: Say, until: float = math.inf) -> list[Outcome]:
     """Every row that the operation's specimens use, one after the other; the table is written after each gain."""
     arch = runtime.arch_of(device)
     specimens = specimens_of(op, device, torch.bfloat16)
@@ -178,11 +194,14 @@ def tune_operation(op: str, device: torch.device, processes: int, say: Say) -> l
         usable = [specimen for specimen in specimens if "kernel" in specimen.peers]
         users = [(specimen, rows_used(specimen)) for specimen in usable]
         for target in targets([op], arch, {name for _, names in users for name in names}):
+            if time.monotonic() > until:
+                say(f"{target.name}: left out, the time is used up")
+                continue
             name = launch.row_name(op, target.kernel, target.row)
             affected = [specimen for specimen, names in users if name in names]
             rows = compilable(target, arch, processes)
             say(f"{target.name}: {options_text(target.row)}, {len(rows)} candidates at {len(affected)} shapes")
-            outcome = tune_target(target, rows, affected, arch, say)
+            outcome = tune_target(target, rows, affected, arch, say, until)
             outcomes.append(outcome)
             if outcome.best is not target.row:
                 put_row(op, target.kernel, outcome.best._replace(arch=arch))

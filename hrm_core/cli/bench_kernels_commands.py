@@ -6,7 +6,9 @@ how is in `hrm_core/benchmarks`.
 
 from __future__ import annotations
 
+import math
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +21,12 @@ if TYPE_CHECKING:
     from hrm_core.benchmarks.kernels import Report
 
 op_option = click.option(
-    "--op", "ops", multiple=True, metavar="OP", help="An operation; may be given more than once (default: all)."
+    "--op",
+    "--ops",
+    "ops",
+    multiple=True,
+    metavar="OP",
+    help="An operation, or several with commas; may be given more than once (default: all).",
 )
 
 
@@ -34,6 +41,7 @@ def chosen_operations(ops: tuple[str, ...]) -> tuple[str, ...]:
     """The operations asked for, or all. UserError for a name that is none."""
     from triton_kernels.runtime import OPERATIONS
 
+    ops = tuple(op for given in ops for op in given.split(",") if op)
     for op in ops:
         if op not in OPERATIONS:
             raise UserError(f"--op {op}: there is no such operation; there are {', '.join(OPERATIONS)}")
@@ -96,7 +104,8 @@ def _print_foot(measured: Report) -> None:
 @click.option("--dry-run", is_flag=True, help="List and compile what would be tried; time and write nothing.")
 @click.option("--arch", type=click.Choice(["87", "89", "90"]), default="90", show_default=True, help="For --dry-run.")
 @click.option("--processes", type=click.IntRange(1, 64), default=2, show_default=True, help="Compilers at once.")
-def tune(ops: tuple[str, ...], dry_run: bool, arch: str, processes: int) -> None:
+@click.option("--seconds-limit", type=click.FloatRange(1), default=None, help="Start no candidate after so many.")
+def tune(ops: tuple[str, ...], dry_run: bool, arch: str, processes: int, seconds_limit: float | None) -> None:
     """Try other tiles, warps and stages for the kernels on this GPU, and write the best into the launch tables."""
     chosen = chosen_operations(ops)
     if dry_run:
@@ -107,8 +116,9 @@ def tune(ops: tuple[str, ...], dry_run: bool, arch: str, processes: int) -> None
     device = require_gpu("hrm bench tune", "use --dry-run to see and compile what it would try")
     from hrm_core.benchmarks.tune import options_text, tune_operation
 
+    until = time.monotonic() + (math.inf if seconds_limit is None else seconds_limit)
     for op in chosen:
-        for outcome in tune_operation(op, device, processes, say):
+        for outcome in tune_operation(op, device, processes, say, until):
             gain = f"{options_text(outcome.best)}, {outcome.speedup:.2f} x as fast" if outcome.speedup > 1 else "stays"
             print_line(f"{outcome.target.name}: {gain} ({outcome.tried} tried)")
     print_line(
