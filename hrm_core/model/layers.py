@@ -61,7 +61,8 @@ class Block(nn.Module):
 
 def scaled_swiglu(state_BTD: Tensor, block: BlockWeights, scale_B11: Tensor) -> Tensor:
     """The gated MLP with its branch multiplied by a factor for each sample before the residual joins it."""
-    gate, up = functional.linear(state_BTD, block.gate_up).chunk(2, dim=-1)
+    # Two products, as in swiglu's reference: with a factor of 1 the results are the same to the last bit.
+    gate, up = (functional.linear(state_BTD, weight) for weight in block.gate_up.chunk(2))
     return residual_norm(functional.silu(gate) * up * scale_B11, block.down, state_BTD)
 
 
@@ -75,17 +76,18 @@ def run_level(
 ) -> Tensor:
     """One call of a level: the injections are added once, before its first block.
 
-    scales (layers, B): factor of both branches of a block, for each sample; None: 1. A projection is linear, so the
-    factor goes onto its input.
+    scales (layers, B): factor of both branches of each of the last `layers` blocks, for each sample; 1 in the blocks
+    before. A projection is linear, so the factor goes onto its input.
     """
+    unscaled = len(blocks) if scales is None else len(blocks) - len(scales)
     for number, block in enumerate(blocks):
         added = injections if number == 0 else ()
         residual, attended = recurrent_attention(state_BTD, block.qkv, rotary, num_heads, added)
-        if scales is None:
+        if scales is None or number < unscaled:
             state_BTD = residual_norm(attended, block.out, residual)
             state_BTD = swiglu(state_BTD, block.gate_up, block.down)
         else:
-            scale_B11 = scales[number][:, None, None].to(attended.dtype)
+            scale_B11 = scales[number - unscaled][:, None, None].to(attended.dtype)
             state_BTD = residual_norm(attended * scale_B11, block.out, residual)
             state_BTD = scaled_swiglu(state_BTD, block, scale_B11)
     return state_BTD

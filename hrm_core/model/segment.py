@@ -27,10 +27,10 @@ class Carry(NamedTuple):
 class Regularisation(NamedTuple):
     """What training may do to one segment of B slots; None: nothing. At evaluation there is none.
 
-    high_scales (calls, layers, B): factor of both branches of each high layer, 0 where it is dropped, in each call of
-    the high level, or in all of them where there is one call's worth (stochastic depth, Huang et al. 2016, arXiv
-    1603.09382). dropout (B, 1, D): factor of what one level tells the other, the same in every call (variational
-    dropout, Gal & Ghahramani 2016, arXiv 1512.05287).
+    high_scales (calls, layers, B): factor of both branches of each of the last `layers` high layers, 0 where it is
+    dropped, in each call of the high level, or in all of them where there is one call's worth (stochastic depth, Huang
+    et al. 2016, arXiv 1603.09382). dropout (B, 1, D): factor of what one level tells the other, the same in every call
+    (variational dropout, Gal & Ghahramani 2016, arXiv 1512.05287).
     """
 
     high_scales: Tensor | None = None

@@ -48,6 +48,18 @@ def _halting(recipe: Recipe) -> str | None:
     return None
 
 
+def _halting_entropy(recipe: Recipe) -> str | None:
+    config, segments = recipe.techniques.halting_entropy, recipe.halting.max_segments
+    if config is not None and config.kind == "entropy" and config.after >= segments:
+        return (
+            f"techniques.halting_entropy.after={config.after} leaves none of halting.max_segments={segments} segments; "
+            f"set it below {segments}"
+        )
+    if config is not None and config.kind == "geometric" and segments < 2:
+        return "techniques.halting_entropy.kind=geometric needs a choice; set halting.max_segments to 2 or more"
+    return None
+
+
 def _optimizer(recipe: Recipe) -> str | None:
     if recipe.optimizer.muon_lr is not None and recipe.optimizer.kind != "muon":
         return (
@@ -131,7 +143,7 @@ def times(settings: Settings, prefix: str = "") -> dict[str, str]:
     return found
 
 
-CHECKS = (_model, _identity, _halting, _optimizer, _data, _colors, _schedule, _stages, _deterministic)
+CHECKS = (_model, _identity, _halting, _halting_entropy, _optimizer, _data, _colors, _schedule, _stages, _deterministic)
 
 
 def first_problem(recipe: Recipe) -> str | None:

@@ -59,6 +59,4 @@ class LossConfig(Settings):
 
     kind: Literal["stablemax", "softmax"] = setting("stablemax", "stablemax (HRM) or softmax cross-entropy, in fp32")
     include_pad: bool = setting(False, "Count PAD labels too; off only to show why: most of a canvas is PAD")
-    label_smoothing: float = setting(
-        0.0, "Share of the target spread over all tokens, 0 to 0.5", ge=0, le=0.5, later="label smoothing"
-    )
+    label_smoothing: float = setting(0.0, "Share of the target spread over all tokens, 0 to 0.5", ge=0, le=0.5)

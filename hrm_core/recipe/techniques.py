@@ -73,11 +73,11 @@ class HaltingEntropyConfig(Settings):
         "entropy", "Entropy of halting, or PonderNet's divergence from a geometric distribution (arXiv 2107.05407)"
     )
     weight: float = setting(1e-3, "Weight in the loss, 0 to 10", ge=0, le=10)
-    after: int = setting(4, "Counts in segments beyond this one, 0 to 128", ge=0, le=128)
+    after: int = setting(4, "Counts in segments beyond this one (entropy), 0 to 128", ge=0, le=128)
     through: Literal["head", "trunk"] = setting(
         "trunk", "Gradient into the halting head only, or through the trunk too"
     )
-    rate: float = setting(0.2, "Halting rate of the geometric distribution (geometric), above 0 to 1", gt=0, le=1)
+    rate: float = setting(0.2, "Halting rate of the geometric distribution (geometric), above 0 to below 1", gt=0, lt=1)
 
 
 @final
@@ -175,15 +175,15 @@ class TechniquesConfig(Settings):
     """Each is None, off, or its settings. `techniques.replay=on` takes the plan's values."""
 
     swa_tail: SwaTailConfig | None = setting(None, "Weight averaging over a cyclic tail", later="EXP-02")
-    drop_path: DropPathConfig | None = setting(None, "Stochastic depth of the high level", later="EXP-03")
+    drop_path: DropPathConfig | None = setting(None, "Stochastic depth of the high level")
     gradient_noise: GradientNoiseConfig | None = setting(None, "Noise on the gradient", later="EXP-04")
-    halting_entropy: HaltingEntropyConfig | None = setting(None, "Entropy of halting in the loss", later="EXP-05")
+    halting_entropy: HaltingEntropyConfig | None = setting(None, "Entropy of halting in the loss")
     object_graph: ObjectGraphConfig | None = setting(None, "Object graphs as a second view", later="EXP-06")
     curriculum: CurriculumConfig | None = setting(None, "Grid-size curriculum", later="EXP-07")
     rule_head: RuleHeadConfig | None = setting(None, "Head for rule descriptors", later="EXP-08")
     replay: ReplayConfig | None = setting(None, "Replay of hard samples", later="EXP-09")
     lion_swap: LionSwapConfig | None = setting(None, "Lion for the last part", later="EXP-10")
-    contrastive: ContrastiveConfig | None = setting(None, "Contrastive loss between views", later="contrastive loss")
+    contrastive: ContrastiveConfig | None = setting(None, "Contrastive loss between views")
     family_sampling: FamilySamplingConfig | None = setting(None, "Sampling by family", later="family-aware sampling")
-    shared_dropout: SharedDropoutConfig | None = setting(None, "One dropout mask for all cycles", later="strong")
-    state_noise: StateNoiseConfig | None = setting(None, "Noise on the carried states", later="state noise")
+    shared_dropout: SharedDropoutConfig | None = setting(None, "One dropout mask for all cycles")
+    state_noise: StateNoiseConfig | None = setting(None, "Noise on the carried states")

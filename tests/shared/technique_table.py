@@ -13,4 +13,24 @@ class Case(NamedTuple):
 
 
 # Name -> case. One line a technique, in the order of `hrm_core/techniques/compose.py`.
-CASES: dict[str, Case] = {}
+CASES: dict[str, Case] = {
+    "state_noise": Case(("techniques.state_noise=on",), ("techniques.state_noise.scale=0",)),
+    "drop_path": Case(
+        ("techniques.drop_path.probability=0.5", "techniques.drop_path.mask=call"),
+        ("techniques.drop_path.probability=0",),
+    ),
+    "shared_dropout": Case(
+        ("techniques.shared_dropout.probability=0.2",), ("techniques.shared_dropout.probability=0",)
+    ),
+    # A share of 0 is off.
+    "label_smoothing": Case(("loss.label_smoothing=0.1",), None),
+    "contrastive": Case(("techniques.contrastive=on", "training.batch=12"), ("techniques.contrastive.weight=0",)),
+    "halting_entropy": Case(
+        ("techniques.halting_entropy.weight=0.1", "techniques.halting_entropy.after=1"),
+        ("techniques.halting_entropy.weight=0", "techniques.halting_entropy.after=1"),
+    ),
+    "halting_entropy_geometric": Case(
+        ("techniques.halting_entropy.kind=geometric", "techniques.halting_entropy.weight=0.1"),
+        ("techniques.halting_entropy.kind=geometric", "techniques.halting_entropy.weight=0"),
+    ),
+}
