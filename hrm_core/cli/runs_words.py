@@ -206,10 +206,43 @@ def evaluation_lines(row: Row) -> list[str]:
             f"halting confidence: calibration error {percent(number(calibration, 'ece'))} %, "
             f"AUROC {short(number(calibration, 'auroc'))}, right in {percent(number(calibration, 'base_rate'))} %."
         )
+    lines += thinking_lines(row)
+    if isinstance(row.get("lost"), list) and isinstance(row.get("gained"), list):
+        lines.append(f"since the validation before: {len(row['gained'])} tests gained, {len(row['lost'])} lost.")
     oversize = integer(row, "oversize")
     if oversize:
         lines.append(f"{oversize} targets are larger than their canvas and count as wrong.")
     return lines + [note[:500] for note in items(row, "notes")[:20] if isinstance(note, str)]
+
+
+def thinking_lines(row: Row) -> list[str]:
+    """What the halting analyses of a full validation found, or why there is nothing to find."""
+    found = mapping(row, "halting_analysis")
+    if not found:
+        return []
+    entropy = [value for value in items(found, "entropy")[:128] if isinstance(value, int | float)]
+    lines = []
+    if entropy:
+        lines.append("entropy of halting by segment, in nats: " + " ".join(f"{value:.2f}" for value in entropy) + ".")
+    reason = string(found, "not_measurable", 200)
+    if reason is not None:
+        return [*lines, f"halting: not measurable, {reason}."]
+    depth = number(mapping(found, "depth_error"), "correlation")
+    said = "nothing varies" if depth is None else f"correlation {depth:+.2f}"
+    lines.append(f"depth of halting against error: {said}.")
+    for name, what in (("saved", "halting at 0"), ("equal_accuracy", "halting at equal accuracy")):
+        part = mapping(found, name)
+        if part:
+            lines.append(
+                f"{what} (threshold {short(number(part, 'threshold'))}) saves {percent(number(part, 'share'))} % of the "
+                f"segments; exact {percent(number(part, 'exact'))} % against "
+                f"{percent(number(part, 'exact_without'))} % without."
+            )
+    if not mapping(found, "equal_accuracy"):
+        lines.append("no threshold saves segments at equal accuracy.")
+    depths = mapping(found, "families")
+    shown = ", ".join(f"{name} {short(number(depths, name))}" for name in sorted(depths)[:40])
+    return lines + ([f"mean segment of halting by family: {shown}."] if shown else [])
 
 
 FAMILY_COLUMNS: Final = ("family", "pairs", "exact %", "95 % interval")

@@ -26,7 +26,7 @@ from hrm_core.errors import UserError
 from hrm_core.evaluation.alarms import find_alarms
 from hrm_core.evaluation.calibration import calibrate
 from hrm_core.evaluation.families import by_family, by_members
-from hrm_core.evaluation.halting import halting_summary
+from hrm_core.evaluation.halting import analyse_halting, halting_summary
 from hrm_core.evaluation.lane import LaneOutcome, Measures, evaluate_lane
 from hrm_core.evaluation.metrics import Bools, Floats, join_scores, mean_scores
 from hrm_core.evaluation.predict import PredictsSegments, Runner
@@ -94,7 +94,7 @@ def evaluate(
     started = time.perf_counter()
     lanes, in_split = chosen_pairs(dataset, recipe, split, kind)
     measures = _measures(dataset, recipe, lanes, kind)
-    runner = Runner(predictor, torch.device(device), recipe.evaluation.batch, on_rows)
+    runner = Runner(predictor, torch.device(device), recipe.evaluation.batch, on_rows, recipe.evaluation.may_halt)
     oversize = dataset.oversize[split]
     outcomes = [part for pairs in lanes.values() for part in by_lane(runner, pairs, oversize, measures)]
     measured = _row(outcomes, dataset, recipe, kind)
@@ -173,6 +173,7 @@ def _measures(dataset: Dataset, recipe: Recipe, lanes: Mapping[int, LanePairs], 
         num_views=num_views(recipe.augment, recipe.evaluation.views) if full else 1,
         swap_input=full,
         swap_identity=full and recipe.identity.kind != "none",
+        every_segment=full,
         segment_keys=torch.cat(keys) if keys else torch.zeros(0, dtype=torch.int64),
         augment=recipe.augment,
         seed=recipe.training.seed,
@@ -195,6 +196,8 @@ def _row(outcomes: Sequence[LaneOutcome], dataset: Dataset, recipe: Recipe, kind
         return pass_scores(ranks, tasks, chosen if kind == "full" else none)
 
     plan = plan_members(dataset.tasks)
+    masks = dataset.tasks.families.numpy()[tasks]
+    halt_logit = np.concatenate([outcome.predicted.halt_logit for outcome in outcomes])
     metrics = mean_scores(scores) | passes()
     trivial = _trivial(trivial_scores, tasks, metrics)
     return {
@@ -213,10 +216,21 @@ def _row(outcomes: Sequence[LaneOutcome], dataset: Dataset, recipe: Recipe, kind
         "constant_share": commonest_share([(outcome.pairs.side, outcome.grids) for outcome in outcomes]),
         **_sensitivities(outcomes),
         "calibration": calibrate(confidence, scores["exact"]),
-        "halting": halting_summary(np.concatenate([outcome.predicted.halt_logit for outcome in outcomes])),
-        "families": by_family(scores["exact"], dataset.tasks.families.numpy()[tasks], FAMILIES),
+        "halting": halting_summary(halt_logit),
+        "halting_analysis": _halting_analysis(outcomes, halt_logit, masks),
+        "families": by_family(scores["exact"], masks, FAMILIES),
         "plan_families": by_members(scores["exact"], {name: held[tasks] for name, held in plan.items()}),
     }
+
+
+def _halting_analysis(
+    outcomes: Sequence[LaneOutcome], halt_logit: np.ndarray[Any, Any], masks: np.ndarray[Any, Any]
+) -> dict[str, Any] | None:
+    """What thinking longer gives, in a full evaluation."""
+    exact = [outcome.exact_by_segment for outcome in outcomes if outcome.exact_by_segment is not None]
+    if len(exact) < len(outcomes):
+        return None
+    return analyse_halting(halt_logit, np.concatenate(exact), masks, FAMILIES)
 
 
 def _trivial(

@@ -19,7 +19,7 @@ from hrm_core.data.grids import Grid
 from hrm_core.data.lanes import LanePairs, OversizePairs
 from hrm_core.data.streams import Admission
 from hrm_core.data.views import draw_views
-from hrm_core.evaluation.metrics import Floats, Scores, Targets, score_samples
+from hrm_core.evaluation.metrics import Bools, Floats, Scores, Targets, score_samples
 from hrm_core.evaluation.predict import Predicted, Runner, read_grids
 from hrm_core.evaluation.targets import as_published, make_targets
 from hrm_core.evaluation.trivial import trivial_fields
@@ -31,13 +31,14 @@ from hrm_core.recipe.augment import AugmentConfig
 @dataclass(frozen=True)
 class Measures:
     """What to measure: views that vote (1: none but the first), swaps, and the keys of the pairs whose grid is kept for
-    every segment.
+    every segment; `every_segment`: whether exactness after each segment is measured.
     """
 
     num_views: int
     swap_input: bool
     swap_identity: bool
     segment_keys: Tensor
+    every_segment: bool
     augment: AugmentConfig
     seed: int
     frequent_token: int
@@ -58,7 +59,7 @@ class SwapOutcome:
 @dataclass(frozen=True)
 class LaneOutcome:
     """One lane's N pairs. grids: predicted as published; trivial: predictor -> scores; answers: best first, and the
-    place of the right one (N); swaps by name, where measured.
+    place of the right one (N); swaps by name, where measured; exact_by_segment (N, segments) bool in a full evaluation.
     """
 
     pairs: LanePairs
@@ -70,13 +71,19 @@ class LaneOutcome:
     answers: list[list[Answer]]
     ranks: NDArray[np.int64]
     swaps: dict[str, SwapOutcome]
+    exact_by_segment: Bools | None
 
 
 def evaluate_lane(runner: Runner, pairs: LanePairs, oversize: OversizePairs, measures: Measures) -> LaneOutcome:
     """Predict and score one lane."""
     targets = make_targets(pairs, oversize)
     view = as_published(pairs)
-    predicted = runner.run(pairs, view, segments_of=torch.isin(pairs.key, measures.segment_keys))
+    every = torch.full((pairs.num_pairs,), measures.every_segment)
+    predicted = runner.run(pairs, view, segments_of=every)
+    exact_by_segment = _exact_by_segment(predicted, pairs.side, targets) if measures.every_segment else None
+    kept = set(torch.isin(pairs.key, measures.segment_keys).nonzero().flatten().tolist())
+    fields = {row: tokens for row, tokens in predicted.by_segment.items() if row in kept}
+    predicted = replace(predicted, by_segment=fields)
     grids = read_grids(predicted.tokens, pairs.side)
     scores = score_samples(predicted.tokens, grids, targets)
     answers = _vote(runner, pairs, measures, grids, predicted.confidence)
@@ -94,7 +101,20 @@ def evaluate_lane(runner: Runner, pairs: LanePairs, oversize: OversizePairs, mea
         answers=answers,
         ranks=np.array(ranks, dtype=np.int64),
         swaps=_swaps(runner, pairs, targets, view, grids, scores["cell_accuracy"], measures),
+        exact_by_segment=exact_by_segment,
     )
+
+
+def _exact_by_segment(predicted: Predicted, side: int, targets: Targets) -> Bools:
+    """(N, segments) bool: whether the grid after each segment is the target. Grids that do not change are read once."""
+    right = np.zeros(predicted.halt_logit.shape, dtype=np.bool_)
+    for row, fields in predicted.by_segment.items():
+        for segment, field in enumerate(fields):
+            if segment and np.array_equal(field, fields[segment - 1]):
+                right[row, segment] = right[row, segment - 1]
+            else:
+                right[row, segment] = np.array_equal(read_grids(field[None], side)[0], targets.grids[row])
+    return right & targets.fits[:, None]
 
 
 def _vote(

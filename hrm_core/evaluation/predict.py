@@ -8,7 +8,7 @@ this signature; the model's is `hrm_core.model.inference.Predictor`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, final
 
 import numpy as np
@@ -54,12 +54,16 @@ class Predicted:
 @final
 @dataclass(frozen=True)
 class Runner:
-    """How predictions are made: by what, where, in pieces of how many; `on_rows` is told of each piece done."""
+    """How predictions are made: by what, where, in pieces of how many; `on_rows` is told of each piece done. With
+    `may_halt` the answer and its confidence are those of the first segment in which the head would halt; all segments
+    are still run, and the loss is the last one's.
+    """
 
     predictor: PredictsSegments
     device: torch.device
     batch: int
     on_rows: Callable[[int], None]
+    may_halt: bool = False
 
     def run(
         self, pairs: LanePairs, view: Admission, shown: Tensor | None = None, segments_of: Tensor | None = None
@@ -74,9 +78,11 @@ class Runner:
         for start in range(0, rows, self.batch):
             piece = torch.arange(start, min(start + self.batch, rows))
             kept = [] if segments_of is None else piece[segments_of[piece]].tolist()
-            output = self._piece(
-                pairs, _rows(view, piece, self.device), None if shown is None else shown[piece], bool(kept)
-            )
+            every_segment = bool(kept) or self.may_halt
+            seen = None if shown is None else shown[piece]
+            output = self._piece(pairs, _rows(view, piece, self.device), seen, every_segment)
+            if self.may_halt:
+                output = _halted(output)
             if output.tokens_by_segment is not None:
                 every = output.tokens_by_segment.to(torch.uint8).cpu().numpy()
                 by_segment |= {row: every[:, row - start] for row in kept}
@@ -115,6 +121,19 @@ def read_grids(tokens: Tokens, side: int, view: Admission | None = None) -> list
 def _rows(view: Admission, piece: Tensor, device: torch.device) -> Admission:
     parts = (view.index, view.task, view.dihedral, view.colors, view.offset, view.augmentation)
     return Admission(*(part[piece].to(device) for part in parts))
+
+
+def _halted(output: SegmentsOutput) -> SegmentsOutput:
+    """The output as of the first segment in which each row would halt, the last where none does."""
+    assert output.tokens_by_segment is not None
+    above = output.halt_logit > 0
+    at = torch.where(above.any(dim=1), above.int().argmax(dim=1), above.shape[1] - 1)
+    rows = torch.arange(len(at), device=at.device)
+    return replace(
+        output,
+        tokens=output.tokens_by_segment[at, rows],
+        confidence=torch.sigmoid(output.halt_logit[rows, at]),
+    )
 
 
 def _loss(output: SegmentsOutput) -> Tensor:

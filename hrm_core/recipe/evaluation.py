@@ -20,7 +20,7 @@ class EvaluationConfig(Settings):
     score: Literal["exact", "padded_accuracy"] = setting(
         "exact", "What chooses the best; padded_accuracy only to show why not: PAD alone gets 71 % on eval"
     )
-    may_halt: bool = setting(False, "Stop a prediction where the halting head says so", later="EXP-05")
+    may_halt: bool = setting(False, "A prediction is that of the first segment in which the halting head would stop")
 
 
 @final

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal, final
 
 import torch
@@ -78,7 +79,7 @@ class Adapter:
         self, runner: Runner, pairs: LanePairs, oversize: OversizePairs, measures: Measures
     ) -> list[LaneOutcome]:
         """The lane's outcomes, one of each task in it."""
-        adapted = Runner(Predictor(self.model), runner.device, runner.batch, runner.on_rows)
+        adapted = replace(runner, predictor=Predictor(self.model))
         found = []
         for task in dict.fromkeys(pairs.task.tolist()):
             rows = torch.tensor([row for row, other in enumerate(pairs.task.tolist()) if other == task])

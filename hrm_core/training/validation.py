@@ -12,9 +12,11 @@ from collections.abc import Callable
 from typing import Any, Literal, final
 
 from hrm_core.data.dataset import Dataset
+from hrm_core.evaluation.changes import changes
 from hrm_core.evaluation.evaluate import Evaluation, evaluate, validation_split
 from hrm_core.evaluation.predictions import task_records
 from hrm_core.model.inference import Predictor
+from hrm_core.runs.predictions import read_predictions, steps_kept
 from hrm_core.runs.reader import evaluation_rows, log_tail
 from hrm_core.runs.snapshots import newest_first, step_of
 from hrm_core.runs.writer import RunWriter
@@ -82,7 +84,8 @@ class Validator:
     def due_full(self, decay: Decay) -> EarlyStop | None:
         """The full validation that is due: run or skipped as the gate says. Returns its decision to end, if any."""
         progress = self.progress
-        if not self.gate.wants_full(progress.step, always=progress.step >= progress.plan.max_steps):
+        always = progress.step >= progress.plan.max_steps or self.parts.weights_name == "swa"
+        if not self.gate.wants_full(progress.step, always=always):
             waited = self.gate.skipped()
             self.writer.event("validation_skipped", progress.step, waited=waited)
             self.say(f"step {progress.step}: full validation skipped, the fast set has not improved since the last one")
@@ -93,6 +96,10 @@ class Validator:
         outcome = self.gate.full(progress.step, progress.plan.max_steps, row["score"], row["loss"], decay)
         progress.last_full_step = progress.step
         row["best"] = outcome.best
+        # What is kept after a rollback or a resume is never later than the step, so this is the validation before.
+        before = steps_kept(self.writer.layout)[-1:]
+        earlier = [record for step in before for record in read_predictions(self.writer.layout, step)]
+        row |= changes(earlier, evaluation.predictions)
         self._record(row)
         archived = [step for path in newest_first(self.writer.layout.archive) if (step := step_of(path)) is not None]
         self.writer.predictions(progress.step, evaluation.predictions, keep=[*archived, progress.step])
@@ -154,6 +161,8 @@ def describe(row: dict[str, Any], score: str) -> str:
         parts.append(f"{name.replace('_', ' ')} {_percent(row['metrics'].get(name))}{best}")
     loss = "-" if row["loss"] is None else f"{row['loss']:.3f}"
     words = f"step {row['step']}: {row['kind']} validation on {row['pairs']} {row['split']} tests, loss {loss}, "
+    if row.get("lost") is not None and row.get("gained") is not None:
+        parts.append(f"{len(row['gained'])} tests gained and {len(row['lost'])} lost")
     if row.get("input_sensitivity") is not None:
         parts.append(f"input sensitivity {row['input_sensitivity']:.2f}")
     return words + ", ".join(parts) + (", new best" if row["best"] else "")

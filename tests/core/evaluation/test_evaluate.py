@@ -231,3 +231,30 @@ def test_weights_that_are_not_numbers_are_evaluated_and_told(make) -> None:
     assert row is not None and row["loss"] is None and row["calibration"]["brier"] == 0.0
     assert "diverging" in [alarm["name"] for alarm in row["alarms"]]
     assert result.predictions[0]["loss"] is None and result.predictions[0]["halt_logit"] == [None, None]
+
+
+def halts_when_right(tokens: Tensor, identity: Identity, side: int, labels: Any, every: bool) -> SegmentsOutput:
+    """Right in the second segment of three and wrong in the others; half of the rows would halt there."""
+    black, right = torch.full_like(tokens, 2).long(), labels.long()
+    halt = torch.full((len(tokens), SEGMENTS), -1.0)
+    halt[::2, 1] = 1.0
+    return SegmentsOutput(
+        black, halt, torch.full((len(tokens),), 0.25), None, torch.stack([black, right, black]) if every else None
+    )
+
+
+def test_an_evaluation_may_halt(make) -> None:
+    dataset = make(made_tasks(20))
+    settings = ["evaluation.batch=1", "evaluation.views=1"]
+    always = build_recipe("EXP-00", settings).recipe
+    row = evaluate(halts_when_right, dataset, always, "val", "full", 5, "ema").row
+    assert row["metrics"]["exact"] == 0.0
+    saved = row["halting_analysis"]["saved"]
+    assert (saved["exact"], saved["exact_without"], saved["share"]) == (1.0, 0.0, pytest.approx(1 / 3))
+    assert row["halting_analysis"]["families"]["same_size"] == 2.0
+    may = build_recipe("EXP-00", [*settings, "evaluation.may_halt=true"]).recipe
+    for kind in ("full", "fast"):
+        halted = evaluate(halts_when_right, dataset, may, "val", kind, 5, "ema").row
+        assert halted["metrics"]["exact"] == 1.0
+        assert halted["calibration"]["ece"] == pytest.approx(1 - 1 / (1 + 2.718281828**-1))
+    assert halted["halting_analysis"] is None  # of the fast one
