@@ -1,0 +1,58 @@
+"""`hrm compare` on made-up runs: what it prints, its JSON, its files, and its errors in one or two lines."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner, Result
+
+from hrm_core.cli.main import cli
+from hrm_core.runs.sweeps import Sweep, extend_sweep
+
+
+def run_compare(made: Any, *words: str) -> Result:
+    return CliRunner().invoke(cli, ["compare", *words, "--runs", str(made.folder)])
+
+
+def test_words_json_and_report_agree(made_runs: Any, tmp_path: Path) -> None:
+    for seed, final in enumerate((0.1, 0.15, 0.1), 1):
+        made_runs.make(f"base-{seed}", "EXP-00", seed, (0.0, final))
+        made_runs.make(f"other-{seed}", "EXP-00p", seed, (0.0, final))
+    said = run_compare(made_runs, "EXP-00", "EXP-00p", "--report", str(tmp_path / "r.md"))
+    assert said.exit_code == 0, said.output
+    document = json.loads(run_compare(made_runs, "EXP-00", "EXP-00p", "--json").stdout)
+    verdict = document["arms"][0]["verdict"]["text"]
+    assert verdict.startswith("cannot tell with 18 tasks and 3 seeds: needs at least ")
+    assert verdict in said.output and verdict in (tmp_path / "r.md").read_text()
+    assert "exact 11.7 % (trivial 5.0 %, copy)" in said.output
+    assert (tmp_path / "r.md").read_text().startswith("# EXP-00p against EXP-00\n")
+
+
+def test_a_sweep_is_compared_by_its_name(made_runs: Any, tmp_path: Path) -> None:
+    sweep = extend_sweep(made_runs.folder, Sweep("sw", ("EXP-00", "EXP-00p"), 1, 1, ()))
+    for planned in sweep.runs:
+        made_runs.make(planned.name, planned.experiment, planned.seed)
+    said = run_compare(made_runs, "--sweep", "sw", "--report", str(tmp_path / "pages"))
+    assert said.exit_code == 0, said.output
+    assert "cannot tell (one seed)" in said.output and said.output.startswith("The sweep\n")
+    assert (tmp_path / "pages" / "checklist.csv").exists()
+    one_file = run_compare(made_runs, "--sweep", "sw", "--report", str(tmp_path / "all.md"))
+    assert one_file.exit_code == 0 and "cannot tell (one seed)" in (tmp_path / "all.md").read_text()
+
+
+def test_errors_name_the_thing_and_the_remedy(made_runs: Any) -> None:
+    made_runs.make("a")
+    for words, part in (
+        (("a",), "at least one other"),
+        ((), "at least one other"),
+        (("a", "none"), "there is no run 'none'"),
+        (("a", "EXP-03"), "no finished run of EXP-03"),
+        (("--sweep", "x"), "there is no sweep x"),
+        (("a", "--sweep", "x"), "leave a out"),
+        (("--sweep", "../x"), "is not allowed"),
+    ):
+        said = run_compare(made_runs, *words)
+        assert said.exit_code in (1, 2) and part in said.output, said.output
+        assert len(said.output.splitlines()) <= 2
