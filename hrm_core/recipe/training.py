@@ -31,6 +31,9 @@ class TrainingConfig(Settings):
     early_stop: bool = setting(True, "Stop when full validations no longer improve")
     patience: int = setting(4, "Full validations without improvement before the run stops, 1 to 1000", ge=1, le=1000)
     time_budget: Time = setting("30h", 'The run stops after so much time ("30h"); nothing else depends on it')
+    share_device: bool = setting(
+        False, "Several runs may use the GPU at once; their speeds then mean little and their memory adds up"
+    )
     deterministic: bool = setting(False, "Same bits on the same machine; slower; times are refused but time_budget")
     keep_checkpoints: int = setting(3, "Newest checkpoints kept, 1 to 1000", ge=1, le=1000)
     graph: Literal["auto", "off", "force"] = setting(

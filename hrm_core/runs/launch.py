@@ -84,8 +84,10 @@ def process_age_s() -> float:
     return max(uptime - ticks / os.sysconf("SC_CLK_TCK"), 0.0) if ticks else 0.0
 
 
-def start_detached(argv: Sequence[str], folder: Path | RunFolder, environment: Mapping[str, str] | None = None) -> int:
-    """Starts `argv` in its own session, without a terminal, output appended to `output.txt`; gives its pid.
+def start_process(
+    argv: Sequence[str], folder: Path | RunFolder, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Starts `argv` in its own session, without a terminal, output appended to `output.txt`; whoever asks collects it.
 
     `environment` replaces the whole environment (default: inherited). Its identity goes to `launch.json`, by which a
     reader knows that the run is starting. UserError (exit 1) if the folder or the process cannot be made.
@@ -106,6 +108,12 @@ def start_detached(argv: Sequence[str], folder: Path | RunFolder, environment: M
         write_json(layout.launch_json, {"time_utc": utc_now(), "process": identity(process.pid), "argv": list(argv)})
     except OSError as error:
         raise explain_os_error(error) from error
+    return process
+
+
+def start_detached(argv: Sequence[str], folder: Path | RunFolder, environment: Mapping[str, str] | None = None) -> int:
+    """`start_process` for a run that outlives this process; gives its pid."""
+    process = start_process(argv, folder, environment)
     # Someone must collect the child when it ends before we do, or it stays a zombie.
     threading.Thread(target=process.wait, name=f"wait-{process.pid}", daemon=True).start()
     return process.pid

@@ -156,9 +156,9 @@ def resume_run(folder: Path, overrides: tuple[str, ...] = (), data: Path | None 
 
 
 def _train(writer: RunWriter, parts: StepParts, dataset: Dataset, progress: Progress, policy: Policy, say: Say) -> str:
-    """Runs the trainer with the GPU's lock held; what goes wrong ends in the log and in result.json."""
+    """Runs the trainer, with the GPU's lock unless it is shared; what goes wrong ends in the log and in result.json."""
     lock = None
-    if parts.model.device.type == "cuda":
+    if parts.model.device.type == "cuda" and not parts.recipe.training.share_device:
         lock = device_lock(f"cuda-{torch.cuda.current_device()}").acquire()
     try:
         return Trainer(writer, parts, dataset, progress, policy, say).run()

@@ -1,0 +1,163 @@
+"""The processes of a sweep: at most so many at once, each a run; a signal stops them all with a checkpoint.
+
+Command-line room: planned runs -> child processes `hrm run` or `hrm resume`, one outcome a run. A run that another
+process is at work on (a sweep whose parent was killed) is waited for, not started twice. The children are sessions of
+their own, so that one Ctrl-C reaches them once, through here. What runs a sweep has is `hrm_core.runs.sweeps`'s affair.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import final
+
+from hrm_core.errors import UserError
+from hrm_core.runs.control import request
+from hrm_core.runs.layout import RunFolder
+from hrm_core.runs.locks import holder
+from hrm_core.runs.reader import output_tail, read_run
+from hrm_core.runs.sweeps import PlannedRun
+
+POLL_S = 0.2
+
+
+@final
+@dataclass(frozen=True)
+class Outcome:
+    """How a run of the sweep ended; `reason` is for those that did not finish."""
+
+    planned: PlannedRun
+    state: str
+    reason: str
+    seconds: float
+
+
+@final
+@dataclass
+class _Job:
+    planned: PlannedRun
+    process: subprocess.Popen[bytes] | None  # None: somebody else's process, which is waited for
+    began: float
+
+
+@final
+class SweepJobs:
+    """Runs what it is given, `jobs` at once. `words_of` gives the words after `hrm run EXPERIMENT` for a new run."""
+
+    def __init__(
+        self,
+        runs_dir: Path,
+        jobs: int,
+        words_of: Callable[[PlannedRun], Sequence[str]],
+        tell: Callable[[str], None],
+        ended: Callable[[Outcome], None],
+    ) -> None:
+        self.runs_dir = runs_dir
+        self.jobs = jobs
+        self.words_of = words_of
+        self.tell = tell
+        self.ended = ended
+        self.signals = 0
+        self._passed_on = 0
+
+    def run(self, planned: Sequence[PlannedRun]) -> bool:
+        """Runs them in order; False if a signal ended it before all were done."""
+        waiting = deque(planned)
+        running: list[_Job] = []
+        with self._signals():
+            while running or (waiting and not self.signals):
+                while waiting and len(running) < self.jobs and not self.signals:
+                    self._begin(waiting.popleft(), running)
+                time.sleep(POLL_S)
+                self._pass_signals_on(running)
+                for job in [job for job in running if self._is_over(job)]:
+                    running.remove(job)
+                    self.ended(self._outcome(job))
+        return not self.signals
+
+    def _begin(self, planned: PlannedRun, running: list[_Job]) -> None:
+        """Starts a run, takes it up again or waits for it; one that cannot be started is an outcome, not the end."""
+        layout = RunFolder(self.runs_dir / planned.name)
+        pid = holder(layout)
+        if pid is not None:
+            self.tell(f"{planned.name} is being run by process {pid}: waiting for it")
+            running.append(_Job(planned, None, time.monotonic()))
+            return
+        ours = ["--runs", str(self.runs_dir.resolve())]
+        if layout.run_json.exists():
+            words = ["resume", planned.name, *ours, *_data(self.words_of(planned))]
+        else:
+            words = ["run", planned.experiment, *self.words_of(planned), "--name", planned.name, *ours]
+        try:
+            from hrm_core.runs.launch import start_process
+
+            process = start_process([sys.executable, "-m", "hrm_core.cli.main", *words], layout)
+        except UserError as error:
+            self.ended(Outcome(planned, "failed", error.message, 0.0))
+            return
+        self.tell(f"{planned.name}: {'resumed' if words[0] == 'resume' else 'started'}, process {process.pid}")
+        running.append(_Job(planned, process, time.monotonic()))
+
+    def _is_over(self, job: _Job) -> bool:
+        if job.process is not None:
+            return job.process.poll() is not None
+        return holder(RunFolder(self.runs_dir / job.planned.name)) is None
+
+    def _outcome(self, job: _Job) -> Outcome:
+        layout = RunFolder(self.runs_dir / job.planned.name)
+        view = read_run(layout)
+        seconds = time.monotonic() - job.began
+        reason = str((view.result or {}).get("reason") or "")
+        code = job.process.returncode if job.process is not None else 0
+        if view.state == "finished" and not code:
+            return Outcome(job.planned, "finished", reason, seconds)
+        said = output_tail(layout, 2)
+        if code and said and not reason:
+            reason = " ".join(line.strip() for line in said)
+        state = "failed" if code and view.state in ("starting", "finished") else view.state
+        return Outcome(job.planned, state, reason or (f"exit code {code}" if code else "no reason given"), seconds)
+
+    def _pass_signals_on(self, running: Sequence[_Job]) -> None:
+        """The first signal asks every run for a checkpoint and a stop; a second one ends the processes at once."""
+        if self.signals <= self._passed_on:
+            return
+        self._passed_on = self.signals
+        first = self.signals == 1
+        names = ", ".join(job.planned.name for job in running)
+        if running:
+            self.tell(f"{'stopping, with a checkpoint' if first else 'ending at once'}: {names}")
+        for job in running:
+            if job.process is None:
+                if first:
+                    with suppress(UserError, OSError):
+                        request(RunFolder(self.runs_dir / job.planned.name), "stop")
+            elif first:
+                job.process.terminate()
+            else:
+                job.process.kill()
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        def asked(number: int, frame: FrameType | None) -> None:
+            self.signals += 1
+
+        wanted = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        before = [signal.signal(number, asked) for number in wanted]
+        try:
+            yield
+        finally:
+            for number, handler in zip(wanted, before, strict=True):
+                signal.signal(number, handler)
+
+
+def _data(words: Sequence[str]) -> list[str]:
+    """The --data of the words of a new run, for taking one up again."""
+    return list(words[words.index("--data") :][:2]) if "--data" in words else []
