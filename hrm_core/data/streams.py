@@ -116,17 +116,23 @@ def choose(
     return Admission(index, task, dihedral, colors, offset, augmentation)
 
 
+def room(pairs: LanePairs, index: Tensor, dihedral: Tensor) -> tuple[Tensor, Tensor]:
+    """How far down and right, (S) each, the turned pairs of rows `index` (S) may move: input and output both fit."""
+    height = torch.maximum(pairs.input_height, pairs.target_height)[index]
+    width = torch.maximum(pairs.input_width, pairs.target_width)[index]
+    transposed = (dihedral & 4) > 0
+    room_down = (pairs.side - torch.where(transposed, width, height)).clamp(min=0)
+    room_right = (pairs.side - torch.where(transposed, height, width)).clamp(min=0)
+    return room_down, room_right
+
+
 def _draw_offset(
     pairs: LanePairs, augment: AugmentConfig, seed: int, lane_id: int, entry: Tensor, index: Tensor, dihedral: Tensor
 ) -> Tensor:
     """(S, 2): the origin, or with probability `translate` uniform over the places where input and output both fit."""
     if augment.translate == 0:
         return torch.zeros(len(index), 2, dtype=torch.int64, device=index.device)
-    height = torch.maximum(pairs.input_height, pairs.target_height)[index]
-    width = torch.maximum(pairs.input_width, pairs.target_width)[index]
-    transposed = (dihedral & 4) > 0
-    room_down = (pairs.side - torch.where(transposed, width, height)).clamp(min=0)
-    room_right = (pairs.side - torch.where(transposed, height, width)).clamp(min=0)
+    room_down, room_right = room(pairs, index, dihedral)
     moved = uniform(hash32(seed, TRANSLATE, lane_id, entry)) < augment.translate
     row = hash32(seed, ROW, lane_id, entry) % (room_down + 1)
     column = hash32(seed, COLUMN, lane_id, entry) % (room_right + 1)

@@ -129,6 +129,16 @@ def _stages(recipe: Recipe) -> str | None:
     return None
 
 
+def _replay(recipe: Recipe) -> str | None:
+    replay = recipe.techniques.replay
+    if replay is not None and replay.share > replay.cap:
+        return (
+            f"techniques.replay.share={replay.share:g} exceeds techniques.replay.cap={replay.cap:g}, above which a run "
+            "overfits to its buffer; lower the share or raise the cap"
+        )
+    return None
+
+
 def times(settings: Settings, prefix: str = "") -> dict[str, str]:
     """Dotted key -> value of every setting given as time, but `training.time_budget`, which only stops a run."""
     found: dict[str, str] = {}
@@ -143,7 +153,7 @@ def times(settings: Settings, prefix: str = "") -> dict[str, str]:
     return found
 
 
-CHECKS = (_model, _identity, _halting, _halting_entropy, _optimizer, _data, _colors, _schedule, _stages, _deterministic)
+CHECKS = (_model, _identity, _halting, _halting_entropy, _optimizer, _data, _colors, _schedule, _stages, _replay, _deterministic)
 
 
 def first_problem(recipe: Recipe) -> str | None:

@@ -86,6 +86,7 @@ class Plug:
     On the host: `before_step` (the number of the step to come), `factor` (of the learning rate), `after_step`, `row`
     (adds columns to a row of metrics), `validated` (an evaluation row), `evaluation_weights`, and for checkpoints
     `tensors`, `remember` and `recall` (plain values; called before tensors are loaded), `save_files`, `load_files`.
+    `scratch`: tensors that the step changes and `save_files` saves; a capture puts them back like the others.
     """
 
     name: str
@@ -108,6 +109,7 @@ class Plug:
     evaluation_weights: Callable[[], AbstractContextManager[None]] | None = None
     weights_name: Callable[[], str | None] | None = None
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    scratch: Callable[[], Mapping[str, Tensor]] | None = None
     remember: Callable[[], dict[str, Any]] | None = None
     recall: Callable[[Mapping[str, Any]], None] | None = None
     save_files: Callable[[], dict[str, bytes]] | None = None
@@ -235,6 +237,10 @@ class Techniques:
     def tensors(self) -> dict[str, Tensor]:
         """State by name, for checkpoints and captures; lane buffers are the lanes'."""
         return {f"{plug.name}.{name}": value for plug in self.plugs for name, value in plug.tensors.items()}
+
+    def scratch(self) -> list[Tensor]:
+        """What the step changes beside `tensors`, kept in files of the techniques' own."""
+        return [value for plug in self.plugs if plug.scratch is not None for value in plug.scratch().values()]
 
     def remember(self) -> dict[str, Any]:
         """Plain values for the checkpoint."""

@@ -30,7 +30,8 @@ Capture = Callable[[Work], Work]
 def static_buffers(parts: StepParts) -> list[Tensor]:
     """Every tensor that a step changes: the run's state, the gradients, the scalars."""
     gradients = [parts.flat.gradients, *(lane.row_gradients for lane in parts.lanes)]
-    return [*tensors_of(parts).values(), *gradients, parts.scalars.lr, parts.scalars.schedule]
+    scalars = [parts.scalars.lr, parts.scalars.schedule]
+    return [*tensors_of(parts).values(), *parts.techniques.scratch(), *gradients, *scalars]
 
 
 def warm_up(parts: StepParts, steps: int = WARM_UP_STEPS) -> None:
