@@ -109,6 +109,11 @@ def choose(
     num_pairs = pairs.num_pairs
     block = entry // num_pairs
     index = keyed_permutation(entry - block * num_pairs, num_pairs, hash32(seed, ORDER, lane_id, block))
+    return vary(pairs, augment, seed, lane_id, entry, index)
+
+
+def vary(pairs: LanePairs, augment: AugmentConfig, seed: int, lane_id: int, entry: Tensor, index: Tensor) -> Admission:
+    """Rows `index` (S) of the pairs as their entries of the stream turn, colour and place them."""
     task = pairs.task[index]
     augmentation = hash32(seed, AUGMENTATION, lane_id, entry) % pool_size(augment)
     dihedral, colors = augmentation_of(augment, seed, task, augmentation)

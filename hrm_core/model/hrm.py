@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from hrm_core.model.copies import WeightCopies
 from hrm_core.model.embeddings import VOCABULARY, Embeddings, IdentityRows
 from hrm_core.model.layers import Block, lecun_normal
+from hrm_core.model.objects import ObjectFeatures, ObjectGraph
 from hrm_core.model.positions import rotary_tables
 from hrm_core.model.segment import Carry, TrunkWeights
 from hrm_core.recipe.schema import Recipe
@@ -44,6 +45,10 @@ class HRM(nn.Module):
         self.high_start = nn.Buffer(lecun_normal((config.hidden,), 1, generator))
         self.low_start = nn.Buffer(lecun_normal((config.hidden,), 1, generator))
         self.rows = IdentityRows(recipe, num_tasks)
+        # Last, so that a technique leaves the draws before it as they were.
+        graph, features = recipe.techniques.object_graph is not None, recipe.input.object_features
+        self.object_graph = ObjectGraph(config.hidden, generator) if graph else None
+        self.object_features = ObjectFeatures(config.hidden, generator) if features else None
         self.to(device)
         self._rotary: dict[int, tuple[Tensor, Tensor]] = {}
 

@@ -24,6 +24,18 @@ def wants_halt(q_logits_B2: Tensor, kind: str) -> Tensor:
     return q_logits_B2[:, 0] - q_logits_B2[:, 1] if kind == "q_learning" else q_logits_B2[:, 0]
 
 
+def embed_input(model: HRM, tokens_BT: Tensor, identity: Identity, rows_BD: Tensor, side: int) -> Tensor:
+    """The embedded input of a batch from its tokens alone, with their objects' features where the recipe has them.
+
+    For whatever embeds outside the training step; labelling is on the host.
+    """
+    embedded: Tensor = model.embeddings(tokens_BT, identity, rows_BD, model.dtype)
+    if model.object_features is None:
+        return embedded
+    added: Tensor = model.object_features(embedded, model.object_features.of_tokens(tokens_BT, side), tokens_BT)
+    return added
+
+
 @torch.no_grad()
 def run_segments(
     model: HRM,
@@ -39,7 +51,7 @@ def run_segments(
     prefix = recipe.identity.prefix_tokens
     weights = model.cast()
     rows = functional.embedding(model.rows.index(identity), model.rows.table)
-    embedded = model.embeddings(tokens_BT, identity, rows, model.dtype)
+    embedded = embed_input(model, tokens_BT, identity, rows, side)
     carry = model.start_carry(embedded)
     logits_q: list[Tensor] = []
     kept: list[Tensor] = []

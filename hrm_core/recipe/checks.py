@@ -129,12 +129,11 @@ def _stages(recipe: Recipe) -> str | None:
     return None
 
 
-def _replay(recipe: Recipe) -> str | None:
-    replay = recipe.techniques.replay
-    if replay is not None and replay.share > replay.cap:
+def _family_sampling(recipe: Recipe) -> str | None:
+    if recipe.techniques.family_sampling is not None and recipe.data.validate_on == "eval":
         return (
-            f"techniques.replay.share={replay.share:g} exceeds techniques.replay.cap={replay.cap:g}, above which a run "
-            "overfits to its buffer; lower the share or raise the cap"
+            "techniques.family_sampling draws by the scores of validations, which data.validate_on=eval takes from the "
+            "evaluation split; set data.validate_on=val or techniques.family_sampling=none"
         )
     return None
 
@@ -153,7 +152,19 @@ def times(settings: Settings, prefix: str = "") -> dict[str, str]:
     return found
 
 
-CHECKS = (_model, _identity, _halting, _halting_entropy, _optimizer, _data, _colors, _schedule, _stages, _replay, _deterministic)
+CHECKS = (
+    _model,
+    _identity,
+    _halting,
+    _halting_entropy,
+    _optimizer,
+    _data,
+    _colors,
+    _schedule,
+    _stages,
+    _family_sampling,
+    _deterministic,
+)
 
 
 def first_problem(recipe: Recipe) -> str | None:

@@ -61,5 +61,5 @@ class InputConfig(Settings):
         False, "Allow augment.color_probability over canonical colours (second arm of EXP-01)"
     )
     object_features: bool = setting(
-        False, "Add features of the cell's object to grid tokens (second arm of EXP-06)", later="EXP-06b"
+        False, "Add features of the cell's object to grid tokens (second arm of EXP-06)"
     )

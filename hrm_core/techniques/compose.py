@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from hrm_core.techniques.contrastive import contrastive
 from hrm_core.techniques.drop_path import drop_path
+from hrm_core.techniques.family_sampling import FamilySampling
 from hrm_core.techniques.halting_entropy import HaltingEntropy
 from hrm_core.techniques.label_smoothing import label_smoothing
+from hrm_core.techniques.object_features import CellObjects
+from hrm_core.techniques.object_graph import ObjectGraphView
 from hrm_core.techniques.points import Bench, Plug, Techniques
-from hrm_core.techniques.replay import Replay
 from hrm_core.techniques.shared_dropout import shared_dropout
 from hrm_core.techniques.state_noise import state_noise
 
@@ -20,6 +22,12 @@ def compose_techniques(bench: Bench) -> Techniques:
     """The plugs of the recipe's techniques; none where all are off."""
     wanted = bench.recipe.techniques
     chosen: list[Plug] = []
+    if wanted.family_sampling is not None:
+        chosen.append(FamilySampling(wanted.family_sampling, bench).plug())
+    if wanted.object_graph is not None:
+        chosen.append(ObjectGraphView(wanted.object_graph, bench).plug())
+    if bench.recipe.input.object_features:  # after the graph, which leaves colours on its nodes only
+        chosen.append(CellObjects(bench).plug())
     if wanted.state_noise is not None:
         chosen.append(state_noise(wanted.state_noise, bench))
     if wanted.drop_path is not None:
@@ -32,8 +40,6 @@ def compose_techniques(bench: Bench) -> Techniques:
         chosen.append(contrastive(wanted.contrastive, bench))
     if wanted.halting_entropy is not None:
         chosen.append(HaltingEntropy(wanted.halting_entropy, bench).plug())
-    if wanted.replay is not None:  # after all that change what a slot admits: it keeps what was admitted in the end
-        chosen.append(Replay(wanted.replay, bench).plug())
     techniques = Techniques(chosen, bench.timeline)
     techniques.attach(bench.lanes)
     return techniques

@@ -14,6 +14,9 @@ class Case(NamedTuple):
 
 # Name -> case. One line a technique, in the order of `hrm_core/techniques/compose.py`.
 CASES: dict[str, Case] = {
+    "family_sampling": Case(("techniques.family_sampling=on",), ("techniques.family_sampling.strength=0",)),
+    "object_graph": Case(("techniques.object_graph.share=0.5",), ("techniques.object_graph.share=0",)),
+    "object_features": Case(("input.object_features=true",), None),
     "state_noise": Case(("techniques.state_noise=on",), ("techniques.state_noise.scale=0",)),
     "drop_path": Case(
         ("techniques.drop_path.probability=0.5", "techniques.drop_path.mask=call"),
@@ -32,13 +35,5 @@ CASES: dict[str, Case] = {
     "halting_entropy_geometric": Case(
         ("techniques.halting_entropy.kind=geometric", "techniques.halting_entropy.weight=0.1"),
         ("techniques.halting_entropy.kind=geometric", "techniques.halting_entropy.weight=0"),
-    ),
-    "replay": Case(
-        ("techniques.replay.window=10", "techniques.replay.capacity=50", "techniques.replay.task_share=0.5"),
-        ("techniques.replay.share=0",),
-    ),
-    "replay_importance": Case(
-        ("techniques.replay.importance=true", "techniques.replay.window=10", "techniques.replay.task_share=0.5"),
-        ("techniques.replay.importance=true", "techniques.replay.share=0"),
     ),
 }
