@@ -21,12 +21,13 @@ from typing import final
 
 from hrm_core.errors import UserError
 from hrm_core.runs.control import request
+from hrm_core.runs.launch import start_process
 from hrm_core.runs.layout import RunFolder
-from hrm_core.runs.locks import holder
 from hrm_core.runs.reader import output_tail, read_run
 from hrm_core.runs.sweeps import PlannedRun
 
 POLL_S = 0.2
+HRM = (sys.executable, "-m", "hrm_core.cli.main")
 
 
 @final
@@ -59,12 +60,14 @@ class SweepJobs:
         words_of: Callable[[PlannedRun], Sequence[str]],
         tell: Callable[[str], None],
         ended: Callable[[Outcome], None],
+        command: Sequence[str] = HRM,
     ) -> None:
         self.runs_dir = runs_dir
         self.jobs = jobs
         self.words_of = words_of
         self.tell = tell
         self.ended = ended
+        self.command = command
         self.signals = 0
         self._passed_on = 0
 
@@ -86,9 +89,8 @@ class SweepJobs:
     def _begin(self, planned: PlannedRun, running: list[_Job]) -> None:
         """Starts a run, takes it up again or waits for it; one that cannot be started is an outcome, not the end."""
         layout = RunFolder(self.runs_dir / planned.name)
-        pid = holder(layout)
-        if pid is not None:
-            self.tell(f"{planned.name} is being run by process {pid}: waiting for it")
+        if read_run(layout).is_live:
+            self.tell(f"{planned.name} is being run already: waiting for it")
             running.append(_Job(planned, None, time.monotonic()))
             return
         ours = ["--runs", str(self.runs_dir.resolve())]
@@ -97,9 +99,7 @@ class SweepJobs:
         else:
             words = ["run", planned.experiment, *self.words_of(planned), "--name", planned.name, *ours]
         try:
-            from hrm_core.runs.launch import start_process
-
-            process = start_process([sys.executable, "-m", "hrm_core.cli.main", *words], layout)
+            process = start_process([*self.command, *words], layout)
         except UserError as error:
             self.ended(Outcome(planned, "failed", error.message, 0.0))
             return
@@ -109,7 +109,7 @@ class SweepJobs:
     def _is_over(self, job: _Job) -> bool:
         if job.process is not None:
             return job.process.poll() is not None
-        return holder(RunFolder(self.runs_dir / job.planned.name)) is None
+        return not read_run(self.runs_dir / job.planned.name).is_live
 
     def _outcome(self, job: _Job) -> Outcome:
         layout = RunFolder(self.runs_dir / job.planned.name)

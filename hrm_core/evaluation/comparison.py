@@ -13,6 +13,7 @@ from typing import Any
 
 from hrm_core.evaluation import comparison_measures as measures
 from hrm_core.evaluation.comparison_arms import Arm, changes
+from hrm_core.evaluation.comparison_described import described
 from hrm_core.evaluation.comparison_families import families_moved
 from hrm_core.evaluation.comparison_runs import RunFacts, exact_of, kept_full_steps, solved_tests, trivial_of
 from hrm_core.evaluation.verdict import FEWEST_SEEDS, PairedTests, Verdict, judge, paired_tests, plan_rule
@@ -66,6 +67,7 @@ def describe_arm(arm: Arm) -> Document:
             key: mean(lambda run, key=key: measures.stability(run.metrics)[key])  # type: ignore[misc]
             for key in measures.stability(())
         },
+        "described": described(arm.finished),
         "seconds_per_step": mean(measures.seconds_per_step),
         "parameters": measures.parameters(first),
         "peak_memory_gib": max((value for run in arm.runs if (value := measures.peak_memory_gib(run))), default=None),

@@ -41,14 +41,15 @@ def families_moved(control: Sequence[RunFacts], arm: Sequence[RunFacts]) -> list
 
 
 def _means(runs: Sequence[RunFacts]) -> dict[str, tuple[int, float]]:
-    """Family -> number of tests, mean share solved over the runs."""
+    """Family, ours or the plan's -> number of tests, mean share solved over the runs."""
     found: dict[str, list[tuple[int, float]]] = {}
     for run in runs:
-        families = mapping(run.final, "families")
-        for name in families:
-            tests, exact = integer(families[name], "pairs"), number(families[name], "exact")
-            if tests and exact is not None:
-                found.setdefault(name, []).append((tests, exact))
+        for key, mark in (("families", ""), ("plan_families", "the plan's ")):
+            families = mapping(run.final, key)
+            for name in families:
+                tests, exact = integer(families[name], "pairs"), number(families[name], "exact")
+                if tests and exact is not None:
+                    found.setdefault(mark + name, []).append((tests, exact))
     return {
         name: (seen[0][0], statistics.fmean(exact for _, exact in seen))
         for name, seen in found.items()

@@ -71,7 +71,13 @@ def spread_of_last(scores: Sequence[float]) -> float | None:
 
 
 def lost_since_previous(run: RunFacts) -> list[str] | None:
-    """Tests that the last-but-one full validation solved and the last one did not; None if not both are kept."""
+    """Tests that the last-but-one full validation solved and the last one did not; None where that is not known.
+
+    The trainer writes them into the row; of a run without them, both validations' predictions must be kept.
+    """
+    written = run.full[-1].get("lost") if run.full else None
+    if isinstance(written, list):
+        return sorted(str(name) for name in written)
     steps = kept_full_steps(run)[-2:]
     if len(steps) < 2:
         return None

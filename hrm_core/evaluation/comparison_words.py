@@ -72,7 +72,7 @@ def comparison_blocks(document: Document) -> list[Block]:
             f"the rest, {percent(check['share'])} % are called better or worse"
         )
     blocks = [Block("Verdicts", tuple(head)), *(arm_block(arm) for arm in document["arms"])]
-    blocks += [cost_block(document), stability_block(document)]
+    blocks += [cost_block(document), stability_block(document), described_block(document)]
     if document["notes"]:
         blocks.append(Block("To be said beside these numbers", tuple(document["notes"])))
     return blocks
@@ -180,6 +180,27 @@ def stability_block(document: Document) -> Block:
         "roughness, points", "last five, points", "tests lost at the last validation",
     )  # fmt: skip
     return Block("Stability", knob_lines(document), columns, tuple(rows))
+
+
+def described_block(document: Document) -> Block:
+    """The other numbers of the last validation, one column an arm; metrics beside their trivial value."""
+    everyone = _everyone(document)
+    names = list(dict.fromkeys(name for arm in everyone for name in arm["described"]))
+
+    def cell(arm: Document, name: str) -> str:
+        found = arm["described"].get(name)
+        if found is None:
+            return "-"
+        beside = "" if found["trivial"] is None else f" (trivial {found['trivial']:.3f})"
+        return f"{found['value']:.3f}{beside}"
+
+    rows = tuple((name, *(cell(arm, name) for arm in everyone)) for name in names)
+    return Block(
+        "The last validation otherwise",
+        ("means over the seeds; these describe, only exact decides",) if rows else (),
+        ("measure", *(arm["name"] for arm in everyone)),
+        rows,
+    )
 
 
 _CALM = {

@@ -71,12 +71,14 @@ def full_row(step: int, exact: float) -> dict[str, Any]:
     """A full validation of twenty tests of eighteen tasks."""
     return {
         "step": step, "kind": "full", "split": "val", "weights": "ema", "pairs": TESTS, "tasks": 18, "loss": 1.0,
-        "metrics": {"exact": exact}, "trivial": {"exact": {"pad": 0.0, "copy": 0.05}}, "notes": ["a note"],
-        "halting": {"histogram": [], "never": 1.0},
+        "metrics": {"exact": exact, "cell_accuracy": 0.5}, "notes": ["a note"],
+        "trivial": {"exact": {"pad": 0.0, "copy": 0.05}, "cell_accuracy": {"pad": 0.0, "copy": 0.4}},
+        "halting": {"histogram": [], "never": 1.0}, "calibration": {"ece": 0.25, "base_rate": exact},
         "families": {
             "recolour": {"pairs": 10, "exact": exact, "low": 0.0, "high": 1.0},
             "crop": {"pairs": 5, "exact": 0.0, "low": 0.0, "high": 0.5},
         },
+        "plan_families": {"symmetry": {"pairs": 4, "exact": exact / 2, "low": 0.0, "high": 1.0}},
     }  # fmt: skip
 
 

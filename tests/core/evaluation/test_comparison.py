@@ -108,6 +108,8 @@ def test_tests_lost_at_the_last_validation(made_runs: Any) -> None:
     run = read_facts(made_runs.make("r", scores=(0.1, 0.15, 0.1), solved=([9], [1, 2, 3], [2, 4])))
     assert lost_since_previous(run) == ["t01:0", "t03:0"]
     assert lost_since_previous(read_facts(made_runs.make("s"))) is None
+    told = read_facts(made_runs.make("t", evaluation={"lost": ["b:0", "a:1"]}))
+    assert lost_since_previous(told) == ["a:1", "b:0"]
 
 
 def test_stability_of_a_log() -> None:
@@ -136,12 +138,16 @@ def test_three_seeds_each_give_a_verdict_with_all_that_belongs_to_it(made_runs: 
     assert arm["tests"]["checkpoints"] == ["EXP-00-s1@20", "EXP-00p-s1@20"]
     assert arm["tests"]["title"] == "these two checkpoints"
     assert arm["families"][0]["family"] == "recolour" and arm["families"][0]["apart"]
+    assert {family["family"] for family in arm["families"]} == {"recolour", "crop", "the plan's symmetry"}
+    assert arm["described"]["ECE"] == {"value": 0.25, "trivial": None}
+    assert arm["described"]["cells"] == {"value": 0.5, "trivial": 0.4}
     assert arm["score"]["trivial"] == {"name": "copy", "value": 0.05}
     said = text_of(document)
     assert "verdict: better: +75.0 points" in said
     assert "exact 86.7 % (trivial 5.0 %, copy), 3 seeds" in said
     assert "at equal training time (40): exact 86.7 % against 11.7 %" in said
     assert "not measured" in said  # joules
+    assert "| cells | 0.500 (trivial 0.400) | 0.500 (trivial 0.400) |" in said
 
 
 def test_one_seed_can_say_nothing(made_runs: Any) -> None:
