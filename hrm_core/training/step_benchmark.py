@@ -96,6 +96,9 @@ def measure_step(
     for _ in range(2):
         step()
     parts.sums.zero_()
+    if chosen.device.type == "cuda":
+        # What is still in flight would count in the first step.
+        torch.cuda.synchronize()
     times: list[float] = []
     begin = time.perf_counter()
     while len(times) < 5 or time.perf_counter() - begin < seconds:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -122,6 +123,17 @@ def test_a_wrong_or_hardly_faster_row_is_not_taken(
     assert tune_target(target, [other(8)], [timed(times, 0.5)], 90, str).best == ROW
     assert tune_target(target, [other(8)], [timed(times, math.nan)], 90, str).best == ROW
     assert tune_target(target, [other(8)], [timed(times)], 90, str).best == other(8)
+
+
+def test_no_candidate_is_started_after_the_time_is_up(timed: Callable[..., Specimen]) -> None:
+    times = {options_text(ROW): 1.0, options_text(other(8)): 0.8}
+    said: list[str] = []
+    target, specimen = Target(OP, KERNEL, ROW), timed(times)
+    outcome = tune_target(target, [other(8)], [specimen], 90, said.append, time.monotonic() - 1)
+    assert (outcome.best, outcome.tried) == (ROW, 0)
+    assert said == ["  1 candidates are left out: the time is used up"]
+    outcome = tune_target(target, [other(8)], [specimen], 90, said.append, time.monotonic() + 60)
+    assert (outcome.best, outcome.tried) == (other(8), 1)
 
 
 def test_a_table_is_written_whole_with_one_row_changed_or_added(tmp_path: Path) -> None:

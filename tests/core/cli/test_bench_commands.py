@@ -103,6 +103,21 @@ def test_a_peer_that_does_not_run_is_named() -> None:
     assert [row.problem for row in rows] == [None, "RuntimeError: No available kernel."]
 
 
+def test_a_slow_peer_is_left_out_when_its_time_is_up() -> None:
+    specimen = Specimen("lay", "T 101", "forward", 1.0, 1.0, {"reference": lambda: 0, "compile": lambda: 0})
+    peaks = machine.Peaks(1e9, 1e9, "float32")
+    late = kernels.time_specimen(specimen, peaks, False, 0.01, 0.0)
+    assert [(row.peer, row.problem) for row in late] == [("reference", None), ("compile", kernels.LEFT_OUT)]
+    early = kernels.time_specimen(specimen, peaks, False, 0.01)
+    assert [row.problem for row in early] == [None, None]
+
+
+def test_operations_may_be_given_with_commas() -> None:
+    assert bench_kernels_commands.chosen_operations(("lay,swiglu", "lay")) == ("lay", "swiglu")
+    result = bench("tune", "--ops", "lay,softmax")
+    assert "--op softmax: there is no such operation" in result.stderr
+
+
 def test_an_operation_that_does_not_exist_is_named() -> None:
     result = bench("kernels", "--op", "softmax")
     assert "--op softmax: there is no such operation; there are recurrent_attention" in result.stderr
@@ -164,6 +179,16 @@ def test_gpu_all_prints_its_plan_and_compiles_for_hopper(compiled: list[Any], tm
     assert {case.op for case in compiled} == set(OPERATIONS)
     assert f"{len(compiled)} kernels compile for sm_90" in result.stdout
     assert not (tmp_path / "found").exists()
+
+
+def test_gpu_all_runs_some_stages_by_name(compiled: list[Any]) -> None:
+    result = bench("gpu-all", "--dry-run", "--only", "profile", "--only", "training")
+    assert result.exit_code == 0, result.output
+    assert "2 stages, 140 s at most" in result.stdout
+    assert "where the captured step's time goes" in result.stdout
+    assert "every operation against its peers" not in result.stdout
+    assert compiled
+    assert "--only speed: there is no such stage" in bench("gpu-all", "--only", "speed").stderr
 
 
 def test_gpu_all_fails_its_dry_run_where_an_operation_has_no_kernel_for_hopper(
