@@ -126,6 +126,12 @@ def _stages(recipe: Recipe) -> str | None:
             f"techniques.curriculum has {len(curriculum.scales)} scales and {len(curriculum.ends)} ends; "
             "every stage but the last has an end"
         )
+    if curriculum is not None and curriculum.kind == "downsample" and len(recipe.data.canvases) > 1:
+        return (
+            "techniques.curriculum.kind=downsample lays every grid on one canvas, data.canvases names "
+            f"{len(recipe.data.canvases)}; set data.canvases={max(recipe.data.canvases)}, or "
+            "techniques.curriculum.kind=fit"
+        )
     return None
 
 

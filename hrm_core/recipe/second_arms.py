@@ -10,9 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
 from hrm_core.recipe.experiment import Experiment
-from hrm_core.recipe.plan_experiments import color_canonicalisation, swa_tail
+from hrm_core.recipe.keys import unflatten
+from hrm_core.recipe.plan_experiments import color_canonicalisation, curriculum, swa_tail
 from hrm_core.recipe.presets import Lines
+from hrm_core.recipe.schema import Recipe
+from hrm_core.recipe.stages import flops_over_largest
+from hrm_core.recipe.techniques import CurriculumConfig
 
 
 def residual_permutation(base: Mapping[str, Any]) -> Lines:
@@ -53,6 +59,24 @@ def object_features(base: Mapping[str, Any]) -> Lines:
 def curriculum_by_fit(base: Mapping[str, Any]) -> Lines:
     """EXP-07b: the control's canvases, small tasks first."""
     return {"techniques.curriculum.kind": "fit"}
+
+
+def one_canvas_equal_compute(base: Mapping[str, Any]) -> Lines:
+    """EXP-07c: the largest canvas throughout, for as many token-FLOPs as EXP-07 is planned to take.
+
+    So the run has fewer steps; a length given as time stays what it is.
+    """
+    lines: Lines = {"data.canvases": curriculum(base)["data.canvases"]}
+    length = base["training.max_steps"]
+    if isinstance(length, int):
+        try:
+            recipe = Recipe.model_validate(unflatten({**base, **lines}))
+        except ValidationError:
+            return lines  # said where the recipe itself is made
+        stages = CurriculumConfig()
+        ends = tuple(float(end) for end in stages.ends)
+        lines["training.max_steps"] = max(1, round(length * flops_over_largest(recipe, stages.scales, ends)))
+    return lines
 
 
 def importance(base: Mapping[str, Any]) -> Lines:
@@ -143,6 +167,14 @@ SECOND_ARMS = (
         "Stages of the tasks that fit 0.6, 0.8 and 1.0 of the largest canvas, until 29 % and 58 % of the run.",
         "Large tasks get fewer visits: look at the scores by size.",
         curriculum_by_fit,
+    ),
+    _arm(
+        "EXP-07c",
+        "One canvas throughout, at equal compute",
+        "None: the plan's own control of the curriculum.",
+        "EXP-00 on the largest canvas, max_steps cut to EXP-07's planned token-FLOPs; a max_steps of your own is kept.",
+        "EXP-07 against this: the same compute, fewer steps, no shrunk grids.",
+        one_canvas_equal_compute,
     ),
     _arm(
         "EXP-09b",

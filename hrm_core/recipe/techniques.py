@@ -179,7 +179,7 @@ class TechniquesConfig(Settings):
     gradient_noise: GradientNoiseConfig | None = setting(None, "Noise on the gradient", later="EXP-04")
     halting_entropy: HaltingEntropyConfig | None = setting(None, "Entropy of halting in the loss")
     object_graph: ObjectGraphConfig | None = setting(None, "Object graphs as a second view")
-    curriculum: CurriculumConfig | None = setting(None, "Grid-size curriculum", later="EXP-07")
+    curriculum: CurriculumConfig | None = setting(None, "Grid-size curriculum")
     rule_head: RuleHeadConfig | None = setting(None, "Head for rule descriptors", later="EXP-08")
     replay: ReplayConfig | None = setting(None, "Replay of hard samples", later="EXP-09")
     lion_swap: LionSwapConfig | None = setting(None, "Lion for the last part", later="EXP-10")

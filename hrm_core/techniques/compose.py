@@ -6,7 +6,11 @@ Techniques room. The list is written by hand: a new technique is a new file, one
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from hrm_core.learning.lanes import LaneState
 from hrm_core.techniques.contrastive import contrastive
+from hrm_core.techniques.curriculum import Curriculum
 from hrm_core.techniques.drop_path import drop_path
 from hrm_core.techniques.family_sampling import FamilySampling
 from hrm_core.techniques.halting_entropy import HaltingEntropy
@@ -22,6 +26,12 @@ def compose_techniques(bench: Bench) -> Techniques:
     """The plugs of the recipe's techniques; none where all are off."""
     wanted = bench.recipe.techniques
     chosen: list[Plug] = []
+
+    def attach(lanes: Sequence[LaneState]) -> None:
+        techniques.attach(lanes)
+
+    if wanted.curriculum is not None:  # first: it puts its own lanes in the bench
+        chosen.append(Curriculum(wanted.curriculum, bench, attach).plug())
     if wanted.family_sampling is not None:
         chosen.append(FamilySampling(wanted.family_sampling, bench).plug())
     if wanted.object_graph is not None:

@@ -84,7 +84,8 @@ class Plug:
     (B, D) fp32 and `embedded` (B, T, D), `carry`, `regularise`, `weigh` (B) fp32 factor of the token loss, `loss` (B)
     fp32 added to the loss of each sample, `decided` (counters and halt flags have moved on; without gradient), `noise`.
     On the host: `before_step` (the number of the step to come), `factor` (of the learning rate), `after_step`, `row`
-    (adds columns to a row of metrics), `validated` (an evaluation row), `evaluation_weights`, and for checkpoints
+    (adds columns to a row of metrics), `validated` (an evaluation row), `evaluation_weights`, `pace` (mean seconds of a
+    step over the run's seconds, given those of a step now: where steps get slower), and for checkpoints
     `tensors`, `remember` and `recall` (plain values; called before tensors are loaded), `save_files`, `load_files`.
     `scratch`: tensors that the step changes and `save_files` saves; a capture puts them back like the others.
     """
@@ -108,6 +109,7 @@ class Plug:
     validated: Callable[[Mapping[str, Any]], None] | None = None
     evaluation_weights: Callable[[], AbstractContextManager[None]] | None = None
     weights_name: Callable[[], str | None] | None = None
+    pace: Callable[[float, float], float] | None = None
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
     scratch: Callable[[], Mapping[str, Tensor]] | None = None
     remember: Callable[[], dict[str, Any]] | None = None
@@ -233,6 +235,13 @@ class Techniques:
         """What a technique calls the weights that it puts in place; None where it puts none now."""
         names = [plug.weights_name() for plug in self.plugs if plug.weights_name is not None]
         return next((name for name in names if name is not None), None)
+
+    def pace(self, total_s: float, step_s: float) -> float:
+        """Mean seconds of a step of a run that takes `total_s`, where one takes `step_s` now."""
+        for plug in self.plugs:
+            if plug.pace is not None:
+                step_s = plug.pace(total_s, step_s)
+        return step_s
 
     def tensors(self) -> dict[str, Tensor]:
         """State by name, for checkpoints and captures; lane buffers are the lanes'."""

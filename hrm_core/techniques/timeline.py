@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import final
 
-from hrm_core.recipe.spans import Hours, resolve_span
+from hrm_core.recipe.spans import Hours, parse_time, resolve_span
 
 NEVER = 2**62
 
@@ -21,6 +21,8 @@ class Timeline:
     def __init__(self, max_steps: int = NEVER, seconds_per_step: float | None = None) -> None:
         self.max_steps = max_steps
         self.seconds_per_step = seconds_per_step
+        # Training time so far, kept by the trainer; None where nobody keeps time.
+        self.elapsed_s: float | None = None
         self.struck: dict[str, int] = {}
 
     def set(self, max_steps: int, seconds_per_step: float | None) -> None:
@@ -45,7 +47,14 @@ class Timeline:
         return self.struck[name] if name in self.struck else self.steps(span)
 
     def reached(self, name: str, span: int | float | str, step: int) -> bool:
-        """Whether the threshold lies at or before `step`; from the first time on its step is fixed."""
+        """Whether the threshold lies at or before `step`; from the first time on its step is fixed.
+
+        A time strikes by the clock, where one is kept: steps need not all take as long as those that were measured.
+        """
+        if isinstance(span, str) and self.elapsed_s is not None and name not in self.struck:
+            if self.elapsed_s < parse_time(span).seconds:
+                return False
+            self.struck[name] = step
         due = self.at(name, span)
         if step < due:
             return False

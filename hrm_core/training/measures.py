@@ -28,8 +28,7 @@ def metrics_row(
     parts: StepParts, progress: Progress, sums: dict[Sum, float], lr: float, telemetry: dict[str, float | None]
 ) -> dict[str, Any]:
     """One row of metrics.jsonl; also moves the run's totals on by these sums."""
-    tokens_a_step = sum(lane.num_slots * lane.side * lane.side for lane in parts.lanes)
-    tokens = int(sums[Sum.STEPS]) * tokens_a_step
+    tokens = progress.row_tokens
     progress.samples += int(sums[Sum.SAMPLES])
     progress.puzzles += int(sums[Sum.HALTED])
     progress.tokens += tokens
@@ -86,7 +85,7 @@ def status_of(
         "global_step": step,
         "max_steps": plan.max_steps if known else None,
         "epoch": row.get("epoch"),
-        "stage": 0,
+        "stage": row.get("stage", 0),
         "steps_per_sec": steps_per_sec,
         "samples_per_sec": row.get("samples_per_sec"),
         "lr": row.get("lr"),

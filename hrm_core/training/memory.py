@@ -7,6 +7,7 @@ may take, where `memory.limit_gib` is set. The arithmetic is `hrm_core/recipe/me
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import psutil
@@ -14,8 +15,9 @@ import torch
 
 from hrm_core.data.dataset import Dataset
 from hrm_core.errors import UserError
-from hrm_core.recipe.memory import CUDA_CONTEXT, GIB, Setting, refusal
+from hrm_core.recipe.memory import CUDA_CONTEXT, GIB, Setting, plan_memory, refusal
 from hrm_core.recipe.schema import Recipe
+from hrm_core.techniques.curriculum import stage_counts
 from triton_kernels import runtime
 
 if TYPE_CHECKING:
@@ -69,7 +71,10 @@ def enforce(recipe: Recipe, dataset: Dataset, chosen: Device) -> None:
     configured = recipe.memory.limit_gib
     if configured is not None and configured * GIB <= limit:
         limit, name = int(configured * GIB), "memory.limit_gib"
-    problem = refusal(recipe, setting, limit, name)
+    # The stages of a curriculum deal the same slots to other canvases: the one that takes most has to fit.
+    stages = [replace(setting, pairs=pairs) for pairs in stage_counts(recipe, dataset)]
+    most = max(stages, key=lambda stage: plan_memory(recipe, stage).peak)
+    problem = refusal(recipe, most, limit, name)
     if problem is not None:
         raise UserError(problem, 1)
     if configured is not None and chosen.device.type == "cuda":

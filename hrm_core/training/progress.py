@@ -35,6 +35,7 @@ class Progress:
     # Since the last row of metrics; zero after each.
     row_seconds: float = 0.0
     row_steps: int = 0
+    row_tokens: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """For progress.json in a checkpoint."""

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from types import FrameType
 from typing import Any, final
 
@@ -28,7 +29,7 @@ from hrm_core.training.measures import metrics_row, status_of, take_sums
 from hrm_core.training.plan import MEASURED_STEPS, make_plan
 from hrm_core.training.policy import Policy
 from hrm_core.training.progress import Progress
-from hrm_core.training.step import StepParts, Sum
+from hrm_core.training.step import StepParts, Sum, train_step
 from hrm_core.training.telemetry import Telemetry
 from hrm_core.training.validation import Validator
 from hrm_core.training.validation_gate import Decay, EarlyStop
@@ -97,10 +98,12 @@ class Trainer:
             self.writer.event(event.name, self.progress.step, **event.fields)
             self.say(f"step {self.progress.step}: {event.say}")
         if any(event.recapture for event in events):
+            self.step = partial(train_step, self.parts)  # lets go of the old graphs before new ones take memory
             self.step = make_step(self.parts, self.say)
 
     def _one_step(self) -> None:
         progress, scalars, techniques = self.progress, self.parts.scalars, self.parts.techniques
+        techniques.timeline.elapsed_s = progress.elapsed_s
         self._heed(techniques.before_step(progress.step))
         factor = techniques.factor(progress.step, self.schedule.factor(progress.step)) * self.policy.lr_factor
         scalars.lr.fill_(self.recipe.optimizer.lr * factor)
@@ -118,6 +121,7 @@ class Trainer:
         progress.elapsed_s += seconds
         progress.row_seconds += seconds
         progress.row_steps += 1
+        progress.row_tokens += sum(lane.num_slots * lane.side**2 for lane in self.parts.lanes)
         if sums is not None:
             self._log_row(sums, self.recipe.optimizer.lr * factor)
         self._heed(techniques.after_step(progress.step))
@@ -140,7 +144,7 @@ class Trainer:
         progress = self.progress
         self.rate = progress.row_steps / max(progress.row_seconds, 1e-9)
         row = metrics_row(self.parts, progress, sums, lr, self.telemetry.read())
-        progress.row_seconds, progress.row_steps = 0.0, 0
+        progress.row_seconds, progress.row_steps, progress.row_tokens = 0.0, 0, 0
         events = self.parts.techniques.row(row)
         self.last_row = row
         self.writer.metrics(row)
@@ -211,6 +215,7 @@ class Trainer:
         full = time.perf_counter() - started
         per_step = training
         if isinstance(self.recipe.training.max_steps, str):
+            training = self.parts.techniques.pace(parse_time(self.recipe.training.max_steps).seconds, training)
             total = parse_time(self.recipe.training.max_steps).seconds
             shares = self.recipe.training
             for span, seconds in ((shares.fast_validation_every, fast), (shares.full_validation_every, full)):

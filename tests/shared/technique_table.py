@@ -14,6 +14,14 @@ class Case(NamedTuple):
 
 # Name -> case. One line a technique, in the order of `hrm_core/techniques/compose.py`.
 CASES: dict[str, Case] = {
+    # Canvases of 4, 6 and 7 cells from steps 0, 4 and 8.
+    "curriculum": Case(
+        ("techniques.curriculum.ends=4,8",), ("techniques.curriculum.scales=1.0,1.0", "techniques.curriculum.ends=0.9")
+    ),
+    "curriculum_fit": Case(
+        ("techniques.curriculum.kind=fit", "techniques.curriculum.ends=4,14"),
+        ("techniques.curriculum.kind=fit", "techniques.curriculum.scales=1.0,1.0", "techniques.curriculum.ends=0.9"),
+    ),
     "family_sampling": Case(("techniques.family_sampling=on",), ("techniques.family_sampling.strength=0",)),
     "object_graph": Case(("techniques.object_graph.share=0.5",), ("techniques.object_graph.share=0",)),
     "object_features": Case(("input.object_features=true",), None),

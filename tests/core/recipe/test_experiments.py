@@ -6,12 +6,13 @@ import pytest
 
 from hrm_core.errors import UserError
 from hrm_core.recipe.difference import difference
+from hrm_core.recipe.estimate import flops_per_segment
 from hrm_core.recipe.experiments import EXPERIMENTS
 from hrm_core.recipe.keys import flatten
 from hrm_core.recipe.lay import build_recipe
 from hrm_core.recipe.unbuilt import unbuilt
 
-ARMS = ["01b", "01c", "02c", "03b", "04b", "05b", "06b", "07b", "09b", "10b", "10c", "10d"]
+ARMS = ["01b", "01c", "02c", "03b", "04b", "05b", "06b", "07b", "07c", "09b", "10b", "10c", "10d"]
 NAMES = [
     "EXP-00",
     "EXP-00p",
@@ -68,6 +69,30 @@ def test_numbers_of_the_plan() -> None:
     lion = built["EXP-10"].lion_swap
     assert lion is not None
     assert (lion.start, lion.betas, lion.weight_decay) == (0.4, (0.95, 0.98), 0.01)
+
+
+@pytest.mark.parametrize("preset", ["plan", "laptop", "cpu"])
+def test_the_curriculum_and_its_control_are_planned_for_the_same_compute(preset: str) -> None:
+    """Token-FLOPs of every stage, added up by hand, against those of EXP-07c's steps: equal to half a step."""
+    staged = build_recipe("EXP-07", [f"preset={preset}"]).recipe
+    control = build_recipe("EXP-07c", [f"preset={preset}"]).recipe
+    largest = max(staged.data.canvases)
+    assert control.data.canvases == (largest,)
+    assert control.techniques.curriculum is None
+    steps, prefix = staged.training.max_steps, staged.identity.prefix_tokens
+    assert isinstance(steps, int)
+    each = [flops_per_segment(staged, round(scale * largest) ** 2 + prefix) for scale in (0.6, 0.8, 1.0)]
+    planned = steps * (0.29 * each[0] + 0.29 * each[1] + 0.42 * each[2])
+    assert isinstance(control.training.max_steps, int)
+    assert control.training.max_steps < steps
+    assert abs(control.training.max_steps * each[2] - planned) <= each[2] / 2
+
+
+def test_a_length_in_hours_or_of_ones_own_is_left() -> None:
+    assert build_recipe("EXP-07c", ["training.max_steps=6h"]).recipe.training.max_steps == "6h"
+    assert build_recipe("EXP-07c", ["training.max_steps=700"]).recipe.training.max_steps == 700
+    with pytest.raises(UserError, match="training"):
+        build_recipe("EXP-07c", ["training.batch=0"])
 
 
 def test_the_published_recipes() -> None:
