@@ -102,6 +102,7 @@ def training(out: Path) -> bool:
 
 def repeat(out: Path) -> bool:
     """The captured and the eager step from one start; the first thing that differs."""
+    gpu()
     found = look_for_repeats(say)
     write_json(out, asdict(found))
     return found.passed
@@ -168,6 +169,7 @@ def ahead_step(out: Path) -> bool:
 
 def profile(out: Path) -> bool:
     """Kernels of the captured step by time, at the shapes that have targets."""
+    gpu()
     found = []
     for name, lines in SHAPES.items():
         found.append(profile_step(name, lines))
