@@ -144,6 +144,16 @@ def _family_sampling(recipe: Recipe) -> str | None:
     return None
 
 
+def _replay(recipe: Recipe) -> str | None:
+    replay = recipe.techniques.replay
+    if replay is not None and replay.share > replay.cap:
+        return (
+            f"techniques.replay.share={replay.share:g} exceeds techniques.replay.cap={replay.cap:g}, above which a run "
+            "overfits to its buffer; lower the share or raise the cap"
+        )
+    return None
+
+
 def times(settings: Settings, prefix: str = "") -> dict[str, str]:
     """Dotted key -> value of every setting given as time, but `training.time_budget`, which only stops a run."""
     found: dict[str, str] = {}
@@ -169,6 +179,7 @@ CHECKS = (
     _schedule,
     _stages,
     _family_sampling,
+    _replay,
     _deterministic,
 )
 

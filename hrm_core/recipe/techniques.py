@@ -181,7 +181,7 @@ class TechniquesConfig(Settings):
     object_graph: ObjectGraphConfig | None = setting(None, "Object graphs as a second view")
     curriculum: CurriculumConfig | None = setting(None, "Grid-size curriculum")
     rule_head: RuleHeadConfig | None = setting(None, "Head for rule descriptors", later="EXP-08")
-    replay: ReplayConfig | None = setting(None, "Replay of hard samples", later="EXP-09")
+    replay: ReplayConfig | None = setting(None, "Replay of hard samples")
     lion_swap: LionSwapConfig | None = setting(None, "Lion for the last part", later="EXP-10")
     contrastive: ContrastiveConfig | None = setting(None, "Contrastive loss between views")
     family_sampling: FamilySamplingConfig | None = setting(None, "Sampling by family")

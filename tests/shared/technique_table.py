@@ -44,4 +44,12 @@ CASES: dict[str, Case] = {
         ("techniques.halting_entropy.kind=geometric", "techniques.halting_entropy.weight=0.1"),
         ("techniques.halting_entropy.kind=geometric", "techniques.halting_entropy.weight=0"),
     ),
+    "replay": Case(
+        ("techniques.replay.window=10", "techniques.replay.capacity=50", "techniques.replay.task_share=0.5"),
+        ("techniques.replay.share=0",),
+    ),
+    "replay_importance": Case(
+        ("techniques.replay.importance=true", "techniques.replay.window=10", "techniques.replay.task_share=0.5"),
+        ("techniques.replay.importance=true", "techniques.replay.share=0"),
+    ),
 }
