@@ -1,13 +1,15 @@
-"""`hrm eval`: a snapshot of a run, evaluated again on held-out tests, with other views or another split.
+"""`hrm eval`: a snapshot of a run, evaluated again on held-out tests, with other views, settings or parts switched off.
 
-Command-line room: a run or a snapshot folder -> the numbers of one evaluation, as tables or JSON. Nothing is written:
+Command-line room: a run or a snapshot folder -> the numbers of one evaluation, as tables or JSON, with analyses that
+are too dear for every validation. Nothing is written:
 a run's own rows are its trainer's. What the numbers mean is `hrm_core.evaluation`'s. Heavy imports are inside.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 import click
 
@@ -27,10 +29,29 @@ from hrm_core.errors import UserError
 if TYPE_CHECKING:
     from hrm_core.data.dataset import Dataset
     from hrm_core.evaluation.evaluate import Kind, Split
+    from hrm_core.model.hrm import HRM
     from hrm_core.recipe.schema import Recipe
     from hrm_core.training.checkpoint import Snapshot
 
-SETTABLE = "evaluation."
+# What may differ from the trained recipe: how it is evaluated, what is done to an input, how long it may think.
+SETTABLE = ("evaluation.", "input.", "halting.max_segments=")
+
+
+@final
+@dataclass(frozen=True)
+class Asked:
+    """What was asked for on the command line, beside the snapshot."""
+
+    split: Split | None
+    views: int | None
+    weights: str
+    fast: bool
+    settings: tuple[str, ...]
+    ablate: tuple[str, ...]
+    color_copies: int | None
+    sharpness: bool
+    latency: bool
+    data: Path | None
 
 
 def find_snapshot(runs_dir: Path, word: str) -> Path:
@@ -95,10 +116,13 @@ def changed_recipe(recipe: Recipe, views: int | None, settings: tuple[str, ...])
         if not setting.startswith(SETTABLE):
             raise UserError(
                 f"--set {clean(setting)}: only evaluation settings can be changed here, such as "
-                "evaluation.batch=16; the rest belongs to the trained weights"
+                "evaluation.batch=16, input.* and halting.max_segments; the rest belongs to the trained weights"
             )
     lines = [*settings, *([f"evaluation.views={views}"] if views is not None else [])]
-    return override_recipe(recipe, lines) if lines else recipe
+    changed = override_recipe(recipe, lines) if lines else recipe
+    if changed.input.object_features != recipe.input.object_features:
+        raise UserError("--set input.object_features: it is a part of the trained model; see --ablate")
+    return changed
 
 
 @click.command("eval")
@@ -111,38 +135,25 @@ def changed_recipe(recipe: Recipe, views: int | None, settings: tuple[str, ...])
 @click.option("--weights", type=click.Choice(["evaluation", "raw"]), default="evaluation", show_default=True)
 @click.option("--fast", is_flag=True, help="The fast set only: a quarter of the tests, one view, no swaps.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Another evaluation setting; repeatable.")
+@click.option("--ablate", multiple=True, metavar="PART", help="Switch a part of the model off; repeatable.")
+@click.option("--color-copies", type=click.IntRange(1, 100), metavar="K", help="Also K copies in permuted colours.")
+@click.option("--sharpness", is_flag=True, help="Also how much the loss rises when the weights are disturbed.")
+@click.option("--latency", is_flag=True, help="Also seconds for one puzzle at batch 1, parameters and bytes.")
 @click.option("--data", "data", type=click.Path(path_type=Path), default=None, metavar="FILE", help="The data file.")
 @json_option
-def eval_(
-    snapshot: str,
-    runs: Path | None,
-    split: Split | None,
-    views: int | None,
-    weights: str,
-    fast: bool,
-    settings: tuple[str, ...],
-    data: Path | None,
-    as_json: bool,
-) -> None:
+def eval_(snapshot: str, runs: Path | None, as_json: bool, **asked: Any) -> None:
     """Evaluate RUN (its last checkpoint), RUN@best, RUN@STEP or a snapshot folder on held-out tests."""
     folder = find_snapshot(runs_folder(runs), snapshot)
-    row = _evaluate(folder, split, views, weights, fast, settings, data)
+    row = _evaluate(folder, Asked(**asked))
     if as_json:
         print_json({"snapshot": str(folder), **row})
         return
     _print(folder, row)
 
 
-def _evaluate(
-    folder: Path,
-    split: Split | None,
-    views: int | None,
-    weights: str,
-    fast: bool,
-    settings: tuple[str, ...],
-    data: Path | None,
-) -> dict[str, Any]:
+def _evaluate(folder: Path, asked: Asked) -> dict[str, Any]:
     from hrm_core.data.dataset import load_dataset
+    from hrm_core.evaluation.ablation import ablate
     from hrm_core.evaluation.evaluate import evaluate, num_predictions, validation_split
     from hrm_core.model.inference import Predictor
     from hrm_core.recipe.toml_io import from_toml
@@ -155,15 +166,17 @@ def _evaluate(
     if problems:
         raise UserError(f"{clean(str(folder))} is no whole snapshot: {clean(problems[0])}", 1)
     trained = from_toml((folder / RECIPE).read_text(encoding="utf-8"))
-    recipe = changed_recipe(trained, views, settings)
+    recipe = changed_recipe(trained, asked.views, asked.settings)
     chosen = choose_device(recipe.training)
     apply_device(chosen, False)
-    loaded = load_snapshot(folder, weights, chosen.dtype, chosen.device)
-    path = data_of(folder, recipe, data)
+    loaded = load_snapshot(folder, asked.weights, chosen.dtype, chosen.device)
+    recipe = ablate(asked.ablate, loaded.model, recipe)
+    loaded.model.recipe = recipe
+    path = data_of(folder, recipe, asked.data)
     dataset = load_dataset(path, recipe.data, input=recipe.input)
     check_tasks(loaded, dataset, path)
-    where = split or validation_split(recipe)
-    kind: Kind = "fast" if fast else "full"
+    where = asked.split or validation_split(recipe)
+    kind: Kind = "fast" if asked.fast else "full"
     with progress(f"evaluating {loaded.run_id or folder.name}", num_predictions(dataset, recipe, where, kind)) as done:
         evaluation = evaluate(
             Predictor(loaded.model),
@@ -177,9 +190,42 @@ def _evaluate(
             device=chosen.device,
             on_rows=done,
         )
-    row = plain(evaluation.row)
+    row = plain(evaluation.row | _analyses(loaded.model, dataset, recipe, where, kind, asked))
     assert isinstance(row, dict)
+    row["notes"] = [*row["notes"], *said_changes(asked)]
     return row
+
+
+def said_changes(asked: Asked) -> list[str]:
+    """What differs from the evaluation that a run makes itself, as notes of the row."""
+    from hrm_core.evaluation.ablation import ABLATIONS
+
+    notes = [f"switched off: {ABLATIONS[part].what}" for part in asked.ablate]
+    return notes + [f"evaluated with {setting}" for setting in asked.settings]
+
+
+def _analyses(model: HRM, dataset: Dataset, recipe: Recipe, split: Split, kind: Kind, asked: Asked) -> dict[str, Any]:
+    """What was asked for beside the evaluation, by its name in the row."""
+    from hrm_core.evaluation.color_copies import evaluate_color_copies
+    from hrm_core.evaluation.evaluate import chosen_pairs
+    from hrm_core.evaluation.latency import measure_latency
+    from hrm_core.evaluation.predict import Runner
+    from hrm_core.evaluation.sharpness import measure_sharpness
+    from hrm_core.model.inference import Predictor
+
+    lanes, _ = chosen_pairs(dataset, recipe, split, kind)
+    found: dict[str, Any] = {}
+    if asked.color_copies is not None:
+        total = asked.color_copies * sum(pairs.num_pairs for pairs in lanes.values())
+        with progress("copies in permuted colours", total) as done:
+            settings = recipe.evaluation
+            runner = Runner(Predictor(model), model.device, settings.batch, done, settings.may_halt)
+            found["color_copies"] = evaluate_color_copies(runner, dataset, recipe, lanes, split, asked.color_copies)
+    if asked.sharpness:
+        found["sharpness"] = measure_sharpness(model, dataset, recipe.evaluation.batch)
+    if asked.latency:
+        found["latency"] = measure_latency(model, lanes)
+    return found
 
 
 def _print(folder: Path, row: dict[str, Any]) -> None:
@@ -191,9 +237,10 @@ def _print(folder: Path, row: dict[str, Any]) -> None:
     print_line()
     for line in words.evaluation_lines(row):
         print_line(line)
-    families = words.family_table(row)
-    if families:
-        print_line()
-        print_table(words.FAMILY_COLUMNS, families)
+    for columns, key in ((words.FAMILY_COLUMNS, "families"), (words.PLAN_FAMILY_COLUMNS, "plan_families")):
+        families = words.family_table(row, key)
+        if families:
+            print_line()
+            print_table(columns, families)
     for alarm in row["alarms"]:
         print_line(f"\n! {alarm['name']}: {alarm['sentence']}\n  {alarm['advice']}")

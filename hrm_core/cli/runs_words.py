@@ -206,7 +206,7 @@ def evaluation_lines(row: Row) -> list[str]:
             f"halting confidence: calibration error {percent(number(calibration, 'ece'))} %, "
             f"AUROC {short(number(calibration, 'auroc'))}, right in {percent(number(calibration, 'base_rate'))} %."
         )
-    lines += thinking_lines(row)
+    lines += thinking_lines(row) + analysis_lines(row)
     if isinstance(row.get("lost"), list) and isinstance(row.get("gained"), list):
         lines.append(f"since the validation before: {len(row['gained'])} tests gained, {len(row['lost'])} lost.")
     oversize = integer(row, "oversize")
@@ -234,8 +234,8 @@ def thinking_lines(row: Row) -> list[str]:
         part = mapping(found, name)
         if part:
             lines.append(
-                f"{what} (threshold {short(number(part, 'threshold'))}) saves {percent(number(part, 'share'))} % of the "
-                f"segments; exact {percent(number(part, 'exact'))} % against "
+                f"{what} (threshold {short(number(part, 'threshold'))}) saves {percent(number(part, 'share'))} % "
+                f"of the segments; exact {percent(number(part, 'exact'))} % against "
                 f"{percent(number(part, 'exact_without'))} % without."
             )
     if not mapping(found, "equal_accuracy"):
@@ -243,6 +243,37 @@ def thinking_lines(row: Row) -> list[str]:
     depths = mapping(found, "families")
     shown = ", ".join(f"{name} {short(number(depths, name))}" for name in sorted(depths)[:40])
     return lines + ([f"mean segment of halting by family: {shown}."] if shown else [])
+
+
+def analysis_lines(row: Row) -> list[str]:
+    """What `hrm eval` measures on request: copies in permuted colours, sharpness, latency."""
+    lines = []
+    copies = mapping(row, "color_copies")
+    if copies:
+        lines.append(
+            f"{integer(copies, 'copies')} copies in permuted colours: exact {percent(number(copies, 'mean'))} %, "
+            f"variance over copies {short(number(copies, 'variance'))}, within a test "
+            f"{short(number(copies, 'within_test_variance'))}; {percent(number(copies, 'agree'))} % of the tests agree."
+        )
+        identical = percent(number(copies, "identical_by_construction"))
+        unused = "" if copies.get("canonical") is True else " (not in use here)"
+        lines.append(f"canonical colours make the copies of {identical} % of the tasks identical{unused}.")
+    sharpness = mapping(row, "sharpness")
+    lines += [
+        f"weights moved by {short(number(part, 'radius'))} of their norm: loss {short(number(sharpness, 'loss'))} "
+        f"rises by {short(number(part, 'mean_rise'))} (at most {short(number(part, 'largest_rise'))}) on "
+        f"{integer(sharpness, 'pairs')} training pairs, rows of identity left as they are."
+        for part in items(sharpness, "radii")[:20]
+    ]
+    latency = mapping(row, "latency")
+    if latency:
+        weights, rows = ((number(latency, key) or 0.0) / 2**20 for key in ("parameter_bytes", "identity_bytes"))
+        lines.append(
+            f"one puzzle at batch 1: {short(number(latency, 'mean_s'))} s ({string(latency, 'device', 20)}); "
+            f"{integer(latency, 'parameters')} parameters in {short(weights)} MiB of {string(latency, 'dtype', 20)}, "
+            f"identity rows in {short(rows)} MiB."
+        )
+    return lines
 
 
 FAMILY_COLUMNS: Final = ("family", "pairs", "exact %", "95 % interval")

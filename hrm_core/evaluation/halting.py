@@ -103,7 +103,9 @@ def _saved(halt_logit: Logits, exact: Bools, threshold: float) -> dict[str, floa
 def _equal_accuracy(halt_logit: Logits, exact: Bools) -> dict[str, float] | None:
     """The threshold that saves most without a lower exactness; None if none saves anything."""
     finite = halt_logit[np.isfinite(halt_logit)]
-    thresholds = np.unique(np.quantile(finite, np.linspace(0.0, 1.0, NUM_THRESHOLDS))) if len(finite) else []
+    if not len(finite):
+        return None
+    thresholds = np.unique(np.quantile(finite, np.linspace(0.0, 1.0, NUM_THRESHOLDS)))
     tried = [_saved(halt_logit, exact, float(threshold)) for threshold in thresholds]
     equal = [one for one in tried if one["exact"] >= one["exact_without"] and one["share"] > 0.0]
     return max(equal, key=lambda one: one["share"]) if equal else None

@@ -115,6 +115,27 @@ def test_views_settings_and_weights(made: Made) -> None:
     assert row["metrics"]["pass_at_1"] == row["metrics"]["pass_at_2"]
 
 
+def test_what_is_measured_on_request(made: Made) -> None:
+    row = told(made.eval("small", "--json", "--views", "1", "--color-copies", "2", "--sharpness", "--latency"))
+    assert row["color_copies"]["tests"] == row["pairs"] and len(row["color_copies"]["exact"]) == 2
+    assert len(row["sharpness"]["radii"]) == 2 and row["latency"]["parameters"] > 0
+    shown = made.eval("small", "--views", "1", "--color-copies", "2", "--sharpness", "--latency").stdout
+    for words in ("2 copies in permuted colours", "rises by", "one puzzle at batch 1", "entropy of halting"):
+        assert words in shown
+    assert not {"color_copies", "sharpness", "latency"} & set(told(made.eval("small", "--json", "--views", "1")))
+
+
+def test_parts_off_and_other_settings_are_noted(made: Made) -> None:
+    words = ["--views", "1", "--ablate", "identity", "--set", "halting.max_segments=1"]
+    row = told(made.eval("small", "--json", *words))
+    assert len(row["halting"]["histogram"]) == 1 and row["identity_sensitivity"] == 0.0
+    assert row["notes"][-2].startswith("switched off: all that is told")
+    assert row["notes"][-1] == "evaluated with halting.max_segments=1"
+    words = ["--set", "input.canonicalize_colors=true", "--set", "input.residual_permutation=true"]
+    canonical = told(made.eval("small", "--json", "--views", "1", *words))
+    assert canonical["loss"] != told(made.eval("small", "--json", "--views", "1"))["loss"]
+
+
 def test_text_shows_every_trivial_padded_accuracy(made: Made) -> None:
     result = made.eval("small")
     assert result.exit_code == 0
@@ -130,6 +151,10 @@ def test_text_shows_every_trivial_padded_accuracy(made: Made) -> None:
         (["small@first"], 2, "@best"),
         (["small", "--set", "model.hidden=64"], 2, "only evaluation settings"),
         (["small", "--set", "evaluation.batch=none"], 2, "evaluation.batch"),
+        (["small", "--set", "halting.bias=1.0"], 2, "only evaluation settings"),
+        (["small", "--set", "input.object_features=true"], 2, "input.object_features"),
+        (["small", "--ablate", "wings"], 2, "there are identity, "),
+        (["small", "--color-copies", "0"], 2, "--color-copies"),
         (["small", "--views", "0"], 2, "--views"),
         (["small", "--split", "train"], 2, "--split"),
         (["small", "--data", "nowhere.h5"], 1, "nowhere.h5"),

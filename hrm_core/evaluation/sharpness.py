@@ -1,0 +1,94 @@
+"""How much the loss rises when the weights are disturbed a little: a proxy of how wide the minimum is.
+
+Evaluation room: model and data -> loss on a fixed batch of training pairs as published, as it is and with every weight
+tensor moved by a random direction of `radius` times its own norm (layer-relative, as in ASAM, Kwon et al. 2021, since
+norms make absolute radii meaningless). Rows of identity (task, dihedral, colour) stay as they are. Draws are hashes, so
+the same weights give the same numbers; the carry starts where an evaluation's does. The weights are put back.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hrm_core.data.dataset import Dataset
+from hrm_core.data.derange import fixed_subset
+from hrm_core.evaluation.predict import Runner
+from hrm_core.evaluation.targets import as_published
+from hrm_core.model.hrm import HRM
+from hrm_core.model.inference import Predictor
+from triton_kernels.hashing import hash32, uniform
+
+PURPOSE = 301
+RADII = (0.005, 0.02)
+NUM_DRAWS = 4
+NUM_PAIRS = 64
+IDENTITY = ("embeddings.dihedral", "embeddings.color")
+
+
+def disturbed_parameters(model: HRM) -> dict[str, Tensor]:
+    """What is disturbed, by name: all parameters but the rows of identity (task rows are no parameters)."""
+    return {name: parameter.data for name, parameter in model.named_parameters() if name not in IDENTITY}
+
+
+def normal(shape: torch.Size, seed: int, place: int, draw: int) -> Tensor:
+    """Standard normal fp32 on the host, by Box and Muller, from hashes of (seed, tensor, draw, element)."""
+    element = torch.arange(shape.numel())
+    first = uniform(hash32(seed, PURPOSE, place, 2 * draw, element)).clamp(min=1e-7)
+    second = uniform(hash32(seed, PURPOSE, place, 2 * draw + 1, element))
+    return ((-2.0 * first.log()).sqrt() * (2.0 * math.pi * second).cos()).float().reshape(shape)
+
+
+@contextmanager
+def disturbed(model: HRM, radius: float, seed: int, draw: int) -> Iterator[None]:
+    """The model with every tensor w moved by radius * norm(w) in a random direction; as before afterwards."""
+    parameters = disturbed_parameters(model)
+    before = {name: parameter.clone() for name, parameter in parameters.items()}
+    try:
+        for place, parameter in enumerate(parameters.values()):
+            direction = normal(parameter.shape, seed, place, draw).to(parameter.device)
+            scale = radius * parameter.norm() / direction.norm().clamp(min=1e-12)
+            parameter.add_(direction * scale)
+        yield
+    finally:
+        for name, parameter in parameters.items():
+            parameter.copy_(before[name])
+
+
+def measure_sharpness(
+    model: HRM, dataset: Dataset, batch: int, seed: int = 0, radii: tuple[float, ...] = RADII, draws: int = NUM_DRAWS
+) -> dict[str, Any]:
+    """`loss` undisturbed; for each radius the mean and largest rise over `draws` directions; what was left out."""
+    lanes = fixed_subset(dataset.train, NUM_PAIRS, 0)
+    runner = Runner(Predictor(model), model.device, batch, lambda rows: None)
+
+    def loss() -> float:
+        total, count = 0.0, 0
+        for pairs in lanes.values():
+            values = runner.run(pairs, as_published(pairs)).loss
+            total, count = total + float(values.sum(dtype="float64")), count + len(values)
+        return total / max(count, 1)
+
+    base = loss()
+    rises: dict[float, list[float]] = {}
+    for radius in radii:
+        for draw in range(draws):
+            with disturbed(model, radius, seed, draw):
+                rises.setdefault(radius, []).append(loss() - base)
+    return {
+        "loss": base,
+        "pairs": sum(pairs.num_pairs for pairs in lanes.values()),
+        "radii": [
+            {"radius": radius, "mean_rise": sum(values) / len(values), "largest_rise": max(values)}
+            for radius, values in rises.items()
+        ],
+        "draws": draws,
+        "seed": seed,
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "left_out": "rows of identity: task, dihedral, colour",
+    }
