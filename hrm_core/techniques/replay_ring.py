@@ -134,5 +134,5 @@ def draw_by_priority(ring: Ring, high_S: Tensor, low_S: Tensor, alpha: float, be
     table = torch.cumsum(priority, 0)
     word = (high_S << 30) | (low_S >> 2)  # 62 bits for a sum of at most 10^7 x 2^24: as good as even
     place = torch.searchsorted(table, word % table[-1].clamp(min=1), right=True).clamp(max=ring.size - 1)
-    least = priority[(ring.count - 1).clamp(min=0)].clamp(min=1)
+    least = priority[(ring.count - 1).clamp(min=0).reshape(1)].clamp(min=1)  # one index of no dimension would be read
     return place, (least.float() / priority[place].clamp(min=1).float()) ** beta.reshape(1)

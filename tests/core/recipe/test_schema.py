@@ -131,7 +131,7 @@ def test_what_is_not_built_is_refused_by_name(key: str) -> None:
 
 def test_a_choice_that_is_not_built_is_refused() -> None:
     assert "not built yet (EXP-10)" in refused("optimizer.kind=lion")
-    assert "not built yet" in refused("techniques.replay.share=0.1")
+    assert "not built yet" in refused("techniques.rule_head.weight=0.2")
 
 
 def test_every_setting_is_described_with_bounds_or_choices() -> None:
@@ -143,5 +143,5 @@ def test_every_setting_is_described_with_bounds_or_choices() -> None:
 
 
 def test_flat_and_back() -> None:
-    recipe = build_recipe("EXP-07", ["techniques.replay=on"], allow_unbuilt=True).recipe
+    recipe = build_recipe("EXP-07", ["techniques.replay=on", "techniques.rule_head=on"], allow_unbuilt=True).recipe
     assert Recipe.model_validate(unflatten(flatten(recipe))) == recipe

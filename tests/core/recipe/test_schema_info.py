@@ -36,8 +36,8 @@ def test_what_is_built_can_be_set_to_each_of_its_choices() -> None:
 
 def test_the_techniques_say_that_they_are_not_built() -> None:
     infos = {info.key: info for info in settings()}
-    assert not infos["techniques.replay"].built
-    assert not infos["techniques.replay.share"].built
+    assert not infos["techniques.rule_head"].built
+    assert not infos["techniques.rule_head.weight"].built
     assert infos["training.batch"].built
     assert infos["optimizer.kind"].choices == ("adamw", "adam_atan2", "muon")
     assert infos["training.checkpoint_every"].type_text == "steps, share of the run or time"

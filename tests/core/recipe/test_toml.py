@@ -96,7 +96,7 @@ def test_what_is_left_out_is_the_control() -> None:
         ("[training]\nbatch = 0", "out of bounds"),
         ("[training\nbatch = 0", "no TOML"),
         ("[training]\nbatch = 1\nbatch = 2", "no TOML"),
-        ("[techniques.replay]\nshare = 0.1", "techniques.replay: not built yet"),
+        ("[techniques.rule_head]\nweight = 0.2", "techniques.rule_head: not built yet"),
         ("[model]\nheads = 3", "no multiple"),
         ("[training]\nthreads = 'none'\nseed = 'none'", "training.seed"),
     ],
