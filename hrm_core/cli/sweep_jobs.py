@@ -27,6 +27,7 @@ from hrm_core.runs.reader import output_tail, read_run
 from hrm_core.runs.sweeps import PlannedRun
 
 POLL_S = 0.2
+AGAIN_S = 1.0
 HRM = (sys.executable, "-m", "hrm_core.cli.main")
 
 
@@ -120,7 +121,9 @@ class SweepJobs:
         if view.state == "finished" and not code:
             return Outcome(job.planned, "finished", reason, seconds)
         said = output_tail(layout, 2)
-        if code and said and not reason:
+        if code < 0:
+            reason = f"killed by signal {-code}"
+        elif code and said and not reason:
             reason = " ".join(line.strip() for line in said)
         state = "failed" if code and view.state in ("starting", "finished") else view.state
         return Outcome(job.planned, state, reason or (f"exit code {code}" if code else "no reason given"), seconds)
@@ -146,8 +149,13 @@ class SweepJobs:
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
+        last = [-AGAIN_S]
+
         def asked(number: int, frame: FrameType | None) -> None:
-            self.signals += 1
+            # A terminal that goes sends two at once; only a person who asks again means it.
+            if time.monotonic() - last[0] >= AGAIN_S:
+                self.signals += 1
+            last[0] = time.monotonic()
 
         wanted = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
         before = [signal.signal(number, asked) for number in wanted]

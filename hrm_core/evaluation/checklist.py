@@ -53,7 +53,8 @@ def _cells(control: Arm, arm: Arm, run: RunFacts, told: dict[str, Any], control_
     is_control = arm is control
     gain = None if is_control or control_best is None or run.best is None else run.best - control_best
     end = string(run.result, "time_utc") or ""
-    notes = f"seed {run.seed}, {run.state}" + (f": {run.result.get('reason')}" if run.score is None else "")
+    reason = string(run.result, "reason") if run.score is None else None
+    notes = f"seed {run.seed}, {run.state}" + (f": {reason}" if reason else "")
     verdict = "" if is_control else f"; {told['verdict']['text']}"
     return [
         run.run_id, string(run.run_json, "created_utc") or "", end, str(training.batch), str(training.accumulation),

@@ -111,7 +111,7 @@ def _guide(frame: _Frame, guide: tuple[str, float]) -> str:
     y, right = frame.y(guide[1]), WIDTH - RIGHT
     return (
         f'<line x1="{LEFT}" y1="{y}" x2="{right}" y2="{y}" stroke="#333333" stroke-dasharray="5 4"/>\n'
-        f'<text x="{right + 6}" y="{y + 4}">{_text(guide[0])}</text>\n'
+        f'<text x="{LEFT + 6}" y="{y - 4}">{_text(guide[0])}</text>\n'
     )
 
 
@@ -135,7 +135,7 @@ def _line(frame: _Frame, curve: Curve) -> str:
 
 
 def _legend(curves: Sequence[Curve]) -> list[str]:
-    """A name for each colour, in the corner where the guide's name is not."""
+    """A name for each colour, right of the lines."""
     names: dict[int, str] = {}
     for curve in curves:
         names.setdefault(curve.group, curve.label)

@@ -20,13 +20,13 @@ from click.testing import CliRunner, Result
 
 from hrm_core.cli.main import cli
 from hrm_core.cli.sweep_command import machine_overrides
-from hrm_core.cli.sweep_jobs import Outcome, SweepJobs
+from hrm_core.cli.sweep_jobs import AGAIN_S, Outcome, SweepJobs
 from hrm_core.recipe.lay import build_recipe
 from hrm_core.runs.layout import RunFolder
 from hrm_core.runs.reader import read_run
 from hrm_core.runs.sweeps import PlannedRun
 
-# What it does is in the word `do=...`: finish, fail, wait (for a signal), crash before there is a run.
+# What it does is in the word `do=...`: finish, fail, wait (for a signal), be deaf to it, crash before there is a run.
 STAND_IN = """
     import signal, sys, time
     from pathlib import Path
@@ -44,7 +44,7 @@ STAND_IN = """
     with writer:
         writer.event("words", 0, words=words)
         writer.status({"state": "running", "global_step": 1})
-        while do == "wait" and not stop:
+        while do == "deaf" or do == "wait" and not stop:
             time.sleep(0.02)
         state = "stopped" if stop else "failed" if do == "fail" else "finished"
         writer.status({"state": state, "global_step": 1})
@@ -126,7 +126,9 @@ def test_a_signal_stops_the_children_and_starts_no_more(runs: Path, command: lis
 
     def interrupt() -> None:
         wait_for(lambda: all(read_run(runs / name).step == 1 for name in "ab"))
+        # Two at once are one request, as when a terminal goes.
         os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGHUP)
 
     thread = threading.Thread(target=interrupt)
     before = signal.getsignal(signal.SIGTERM)
@@ -137,6 +139,24 @@ def test_a_signal_stops_the_children_and_starts_no_more(runs: Path, command: lis
     assert told[-1] == "stopping, with a checkpoint: a, b"
     assert not (runs / "c").exists()
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_second_request_ends_the_children_at_once(runs: Path, command: list[str]) -> None:
+    sweep, ended, told = jobs_of(runs, command, lambda _: "deaf")
+
+    def interrupt_twice() -> None:
+        wait_for(lambda: read_run(runs / "a").step == 1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        wait_for(lambda: told[-1].startswith("stopping"))
+        time.sleep(AGAIN_S + 0.1)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt_twice)
+    thread.start()
+    assert sweep.run(plan("a")) is False
+    thread.join()
+    assert told[-1] == "ending at once: a"
+    assert [(outcome.state, outcome.reason) for outcome in ended] == [("lost", "killed by signal 9")]
 
 
 def test_a_run_that_another_process_is_at_is_waited_for(runs: Path, command: list[str]) -> None:
