@@ -17,6 +17,11 @@ from hrm_core.errors import UserError
 from hrm_core.model.hrm import HRM
 from hrm_core.recipe.lay import override_recipe
 from hrm_core.recipe.schema import Recipe
+from hrm_core.techniques.purposes import SHUFFLED_OBJECTS
+from triton_kernels.hashing import hash32
+from triton_kernels.hashing import hash32
+
+PURPOSE = 303
 
 
 @final
@@ -54,15 +59,67 @@ def _halting(model: HRM, recipe: Recipe) -> Recipe:
     return override_recipe(recipe, ["evaluation.may_halt=false"])
 
 
+def _rule_head(model: HRM, recipe: Recipe) -> Recipe:
+    if model.rule_head is None:
+        raise UserError("--ablate rule_head: this model has none (techniques.rule_head=none)")
+    with torch.no_grad():
+        for parameter in model.rule_head.parameters():
+            parameter.zero_()
+    return recipe
+
+
 def _segments(model: HRM, recipe: Recipe) -> Recipe:
     return override_recipe(recipe, ["halting.max_segments=1"])
+
+
+def _object_features(model: HRM, recipe: Recipe) -> Recipe:
+    if model.object_features is None:
+        raise UserError("--ablate object_features: this model has none (input.object_features=false)")
+    words = hash32(0, PURPOSE, torch.arange(recipe.evaluation.batch))
+    model.object_features.partner = words.to(model.device)
+    return recipe
+
+
+def _object_graph(model: HRM, recipe: Recipe) -> Recipe:
+    if model.object_graph is None:
+        raise UserError("--ablate object_graph: this model has no such adapter (techniques.object_graph=off)")
+    with torch.no_grad():
+        for parameter in model.object_graph.parameters():
+            parameter.zero_()
+    return recipe
+
+
+def _object_graph(model: HRM, recipe: Recipe) -> Recipe:
+    if model.object_graph is None:
+        raise UserError("--ablate object_graph: this model has no adapter (techniques.object_graph=none)")
+    with torch.no_grad():
+        for parameter in model.object_graph.parameters():
+            parameter.zero_()
+    return recipe
+
+
+def _object_features(model: HRM, recipe: Recipe) -> Recipe:
+    if model.object_features is None:
+        raise UserError("--ablate object_features: this model has none (input.object_features=false)")
+    place = torch.arange(recipe.evaluation.batch, device=model.device)
+    model.object_features.partner = hash32(recipe.training.seed, SHUFFLED_OBJECTS, place)
+    return recipe
 
 
 ABLATIONS: dict[str, Ablation] = {
     "identity": Ablation("all that is told of task and view: its row, the symmetry, the colour code", _identity),
     "colors": Ablation("the symmetry and the colour code of a view; the task's row stays", _colors),
     "halting": Ablation("the halting head: nothing halts, and views vote without a confidence", _halting),
+    "rule_head": Ablation("the head for rule descriptors, which no prediction reads: nothing may change", _rule_head),
     "segments": Ablation("all segments after the first", _segments),
+    "object_graph": Ablation(
+        "the adapter of object graphs; evaluation shows grids, so a difference would be a fault", _object_graph
+    ),
+    "object_features": Ablation("the cells' own objects: those of another sample are told instead", _object_features),
+    "object_features": Ablation("a test's own objects: each has the features of another test's", _object_features),
+    "object_graph": Ablation(
+        "the adapter of object graphs (evaluation shows grids, so nothing may change)", _object_graph
+    ),
 }
 
 

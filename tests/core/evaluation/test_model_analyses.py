@@ -101,6 +101,22 @@ def test_each_part_is_switched_off(model: HRM, dataset: Any) -> None:
     assert not model.embeddings.color.any() and not model.rows.table.any()
 
 
+def test_objects_are_exchanged_and_the_graph_adapter_is_not_missed(dataset: Any) -> None:
+    whole = build_recipe("EXP-06", OVERRIDES).recipe
+    torch.manual_seed(0)
+    model = HRM(whole, len(dataset.tasks))
+    before = row(model, dataset, whole)
+    after = row(model, dataset, ablate(["object_graph"], model, whole))
+    assert model.object_graph is not None and not any(part.any() for part in model.object_graph.parameters())
+    assert after["loss"] == before["loss"]  # evaluation shows grids only
+    with pytest.raises(UserError, match="object_features: this model has none"):
+        ablate(["object_features"], model, whole)
+    featured = build_recipe("EXP-06b", OVERRIDES).recipe
+    other = HRM(featured, len(dataset.tasks))
+    own = row(other, dataset, featured)["loss"]
+    assert row(other, dataset, ablate(["object_features"], other, featured))["loss"] != own
+
+
 def test_parts_that_are_not_there_are_refused_by_name(model: HRM) -> None:
     with pytest.raises(UserError, match=f"wings: no such part; there are {', '.join(ABLATIONS)}"):
         ablate(["identity", "wings"], model, RECIPE)
