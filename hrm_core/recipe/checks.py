@@ -66,6 +66,11 @@ def _optimizer(recipe: Recipe) -> str | None:
             f"optimizer.muon_lr={recipe.optimizer.muon_lr} has no effect with optimizer.kind="
             f"{recipe.optimizer.kind}; set optimizer.kind=muon or optimizer.muon_lr=none"
         )
+    if recipe.techniques.lion_swap is not None and recipe.optimizer.kind == "lion":
+        return (
+            "techniques.lion_swap changes to Lion what optimizer.kind=lion has made Lion from the start; "
+            "set optimizer.kind=adamw or techniques.lion_swap=none"
+        )
     return None
 
 
@@ -95,6 +100,11 @@ def _colors(recipe: Recipe) -> str | None:
 
 def _schedule(recipe: Recipe) -> str | None:
     length, schedule = recipe.training.max_steps, recipe.schedule
+    if schedule.restarts and schedule.kind != "cosine":
+        return (
+            f"schedule.restarts={schedule.restarts} restarts a cosine, and schedule.kind={schedule.kind} has none; "
+            "set schedule.kind=cosine or schedule.restarts=0"
+        )
     if isinstance(length, str) or is_time(schedule.warmup) or is_time(schedule.decay):
         return None
     warmup = resolve_span(schedule.warmup, length)

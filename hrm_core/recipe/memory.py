@@ -125,6 +125,9 @@ def _whole_run(recipe: Recipe, setting: Setting, slots: Mapping[int, int]) -> di
     muon = matrices if recipe.optimizer.kind == "muon" else 0
     row_moments = 2 * rows + rows // hidden if recipe.rows.kind == "adam" else 0
     averaged = trunk * FP32 + (rows if recipe.averaging.rows else 0) if recipe.averaging.kind == "ema" else 0
+    if (tail := recipe.techniques.swa_tail) is not None:
+        averaged += trunk * FP32 + (rows if tail.rows else 0)
+    adam = 0 if recipe.optimizer.kind == "lion" else trunk - muon
     prefix = recipe.identity.prefix_tokens
     lanes = 0
     for side, count in slots.items():
@@ -135,7 +138,7 @@ def _whole_run(recipe: Recipe, setting: Setting, slots: Mapping[int, int]) -> di
     return {
         "parameters": trunk * FP32,
         "gradients": trunk * FP32,
-        "moments": (2 * (trunk - muon) + muon) * FP32,
+        "moments": (trunk + adam) * FP32,
         "average": averaged,
         "bf16 weights": trunk * itemsize if setting.dtype == "bf16" else 0,
         "identity rows": rows + row_moments,

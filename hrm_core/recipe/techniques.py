@@ -174,15 +174,15 @@ class StateNoiseConfig(Settings):
 class TechniquesConfig(Settings):
     """Each is None, off, or its settings. `techniques.replay=on` takes the plan's values."""
 
-    swa_tail: SwaTailConfig | None = setting(None, "Weight averaging over a cyclic tail", later="EXP-02")
+    swa_tail: SwaTailConfig | None = setting(None, "Weight averaging over a cyclic tail")
     drop_path: DropPathConfig | None = setting(None, "Stochastic depth of the high level")
-    gradient_noise: GradientNoiseConfig | None = setting(None, "Noise on the gradient", later="EXP-04")
+    gradient_noise: GradientNoiseConfig | None = setting(None, "Noise on the gradient")
     halting_entropy: HaltingEntropyConfig | None = setting(None, "Entropy of halting in the loss")
     object_graph: ObjectGraphConfig | None = setting(None, "Object graphs as a second view")
     curriculum: CurriculumConfig | None = setting(None, "Grid-size curriculum")
     rule_head: RuleHeadConfig | None = setting(None, "Head for rule descriptors", later="EXP-08")
     replay: ReplayConfig | None = setting(None, "Replay of hard samples")
-    lion_swap: LionSwapConfig | None = setting(None, "Lion for the last part", later="EXP-10")
+    lion_swap: LionSwapConfig | None = setting(None, "Lion for the last part")
     contrastive: ContrastiveConfig | None = setting(None, "Contrastive loss between views")
     family_sampling: FamilySamplingConfig | None = setting(None, "Sampling by family")
     shared_dropout: SharedDropoutConfig | None = setting(None, "One dropout mask for all cycles")

@@ -13,14 +13,18 @@ from hrm_core.techniques.contrastive import contrastive
 from hrm_core.techniques.curriculum import Curriculum
 from hrm_core.techniques.drop_path import drop_path
 from hrm_core.techniques.family_sampling import FamilySampling
+from hrm_core.techniques.gradient_noise import GradientNoise
 from hrm_core.techniques.halting_entropy import HaltingEntropy
 from hrm_core.techniques.label_smoothing import label_smoothing
+from hrm_core.techniques.lion_swap import LionSwap
 from hrm_core.techniques.object_features import CellObjects
 from hrm_core.techniques.object_graph import ObjectGraphView
 from hrm_core.techniques.points import Bench, Plug, Techniques
 from hrm_core.techniques.replay import Replay
 from hrm_core.techniques.shared_dropout import shared_dropout
+from hrm_core.techniques.spikes import SPIKE_FACTOR, SpikeDetector
 from hrm_core.techniques.state_noise import state_noise
+from hrm_core.techniques.swa_tail import SwaTail
 
 
 def compose_techniques(bench: Bench) -> Techniques:
@@ -53,6 +57,13 @@ def compose_techniques(bench: Bench) -> Techniques:
         chosen.append(HaltingEntropy(wanted.halting_entropy, bench).plug())
     if wanted.replay is not None:  # after all that change what a slot admits: it keeps what was admitted in the end
         chosen.append(Replay(wanted.replay, bench).plug())
-    techniques = Techniques(chosen, bench.timeline)
+    if wanted.gradient_noise is not None:
+        chosen.append(GradientNoise(wanted.gradient_noise, bench).plug())
+    if wanted.lion_swap is not None:
+        chosen.append(LionSwap(wanted.lion_swap, bench).plug())
+    if wanted.swa_tail is not None:
+        chosen.append(SwaTail(wanted.swa_tail, bench).plug())
+    factor = SPIKE_FACTOR if wanted.gradient_noise is None else wanted.gradient_noise.spike_factor
+    techniques = Techniques(chosen, bench.timeline, SpikeDetector(factor))
     techniques.attach(bench.lanes)
     return techniques

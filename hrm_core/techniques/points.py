@@ -25,8 +25,9 @@ from hrm_core.learning.optimizers import TrunkOptimizer
 from hrm_core.model.hrm import HRM
 from hrm_core.model.segment import Carry, Regularisation, TrunkWeights
 from hrm_core.recipe.schema import Recipe
+from hrm_core.techniques.spikes import SpikeDetector
 from hrm_core.techniques.timeline import Timeline
-from triton_kernels.fused_update import Noise
+from triton_kernels.fused_update import Measure, Noise
 
 
 class Bench(NamedTuple):
@@ -82,11 +83,13 @@ class Plug:
     Inside the step, in this order: `attach` (once for every lane: puts buffers of its own, (S, ...), into
     lane.buffers), `choose` (what halted slots admit), `admitted` (after laying; lane["halted"] still says who), `rows`
     (B, D) fp32 and `embedded` (B, T, D), `carry`, `regularise`, `weigh` (B) fp32 factor of the token loss, `loss` (B)
-    fp32 added to the loss of each sample, `decided` (counters and halt flags have moved on; without gradient), `noise`.
+    fp32 added to the loss of each sample, `decided` (counters and halt flags have moved on; without gradient), `clip`
+    (the gradient's measure as the update is to take it), `noise` (for that measure).
     On the host: `before_step` (the number of the step to come), `factor` (of the learning rate), `after_step`, `row`
-    (adds columns to a row of metrics), `validated` (an evaluation row), `evaluation_weights`, `pace` (mean seconds of a
-    step over the run's seconds, given those of a step now: where steps get slower), and for checkpoints
-    `tensors`, `remember` and `recall` (plain values; called before tensors are loaded), `save_files`, `load_files`.
+    (adds columns to a row of metrics; reads its `loss_spike`), `validated` (an evaluation row), `evaluation_weights`,
+    `pace` (mean seconds of a step over the run's seconds, given those of a step now: where steps get slower), and for
+    checkpoints `tensors`, `remember` and `recall` (plain values; called before tensors are loaded), `save_files`,
+    `load_files`.
     `scratch`: tensors that the step changes and `save_files` saves; a capture puts them back like the others.
     """
 
@@ -101,7 +104,8 @@ class Plug:
     weigh: Callable[[LaneState, slice], Tensor] | None = None
     loss: Callable[[LossView], Tensor] | None = None
     decided: Callable[[LossView], None] | None = None
-    noise: Callable[[], Noise] | None = None
+    clip: Callable[[Measure], Measure] | None = None
+    noise: Callable[[Measure], Noise] | None = None
     before_step: Callable[[int], Sequence[Event]] | None = None
     factor: Callable[[int, float], float] | None = None
     after_step: Callable[[int], Sequence[Event]] | None = None
@@ -120,11 +124,14 @@ class Plug:
 
 @final
 class Techniques:
-    """All plugs of a run, in their order, called at each point. Without plugs every point does nothing."""
+    """All plugs of a run, in their order, called at each point. Without plugs only spikes of the loss are counted."""
 
-    def __init__(self, plugs: Sequence[Plug] = (), timeline: Timeline | None = None) -> None:
+    def __init__(
+        self, plugs: Sequence[Plug] = (), timeline: Timeline | None = None, spikes: SpikeDetector | None = None
+    ) -> None:
         self.plugs = tuple(plugs)
         self.timeline = timeline or Timeline()
+        self.spikes = spikes or SpikeDetector()
 
     def attach(self, lanes: Sequence[LaneState]) -> None:
         """Gives every lane the techniques' buffers."""
@@ -193,9 +200,16 @@ class Techniques:
             if plug.decided is not None:
                 plug.decided(view)
 
-    def noise(self) -> Noise | None:
-        """Noise on the trunk's gradient, at most one technique's."""
-        return next((plug.noise() for plug in self.plugs if plug.noise is not None), None)
+    def clip(self, measured: Measure) -> Measure:
+        """The gradient's measure, its scale lowered where a technique wants it lower."""
+        for plug in self.plugs:
+            if plug.clip is not None:
+                measured = plug.clip(measured)
+        return measured
+
+    def noise(self, measured: Measure) -> Noise | None:
+        """Noise on the trunk's clipped gradient, at most one technique's."""
+        return next((plug.noise(measured) for plug in self.plugs if plug.noise is not None), None)
 
     def before_step(self, step: int) -> list[Event]:
         """Sets what varies for the step with this number (0-based)."""
@@ -213,8 +227,14 @@ class Techniques:
         return [event for plug in self.plugs if plug.after_step is not None for event in plug.after_step(step)]
 
     def row(self, row: dict[str, Any]) -> list[Event]:
-        """Adds columns to a row of metrics."""
-        return [event for plug in self.plugs if plug.row is not None for event in plug.row(row)]
+        """Adds columns to a row of metrics; the first say whether its loss begins a spike, and how many there were."""
+        median = self.spikes.see(row.get("token_loss"))
+        row["loss_spike"], row["loss_spikes"] = median is not None, self.spikes.count
+        found: list[Event] = []
+        if median is not None:
+            say = f"the token loss is {row['token_loss']:.3f}, the median of the rows before {median:.3f}"
+            found.append(Event("loss_spike", say, {"token_loss": row["token_loss"], "median": median}))
+        return found + [event for plug in self.plugs if plug.row is not None for event in plug.row(row)]
 
     def validated(self, row: Mapping[str, Any]) -> None:
         """A validation has ended."""
@@ -254,11 +274,12 @@ class Techniques:
     def remember(self) -> dict[str, Any]:
         """Plain values for the checkpoint."""
         kept = {plug.name: plug.remember() for plug in self.plugs if plug.remember is not None}
-        return {"struck": dict(self.timeline.struck), **kept}
+        return {"struck": dict(self.timeline.struck), "spikes": self.spikes.remember(), **kept}
 
     def recall(self, kept: Mapping[str, Any]) -> None:
         """The reverse of `remember`. May replace lanes, so it comes before tensors are loaded."""
         self.timeline.struck = {str(name): int(step) for name, step in kept.get("struck", {}).items()}
+        self.spikes.recall(kept.get("spikes", {}))
         for plug in self.plugs:
             if plug.recall is not None and plug.name in kept:
                 plug.recall(kept[plug.name])

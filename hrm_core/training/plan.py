@@ -38,7 +38,8 @@ class Plan:
 
     def schedule(self, recipe: Recipe) -> Schedule:
         """The learning-rate schedule of this plan."""
-        return Schedule(recipe.schedule.kind, self.max_steps, self.warmup, self.decay, recipe.schedule.min_ratio)
+        config = recipe.schedule
+        return Schedule(config.kind, self.max_steps, self.warmup, self.decay, config.min_ratio, config.restarts)
 
     def fast_due(self, step: int) -> bool:
         """Whether a fast validation is due after `step` steps."""

@@ -233,10 +233,10 @@ def count_sample(
 def update(parts: StepParts) -> None:
     """Clip, trunk, task rows, averages: once a step. Non-finite gradients leave no trace but in the sums."""
     sums, clip = parts.sums, parts.recipe.optimizer.clip
-    measured = measure_gradients(parts.flat.gradients, clip)
+    measured = parts.techniques.clip(measure_gradients(parts.flat.gradients, clip))
     norm, keep = measured.norm, measured.keep
     average = parts.average.count_step(keep)
-    parts.trunk.clip_and_update(parts.scalars.lr, measured, average, parts.techniques.noise())
+    parts.trunk.clip_and_update(parts.scalars.lr, measured, average, parts.techniques.noise(measured))
     if parts.model.rows.kind != "none":
         index = torch.cat([parts.model.rows.index(lane.identity()) for lane in parts.lanes])
         gradients = torch.cat([lane.row_gradients for lane in parts.lanes]).nan_to_num(0.0, 0.0, 0.0)

@@ -54,7 +54,6 @@ async def test_the_list_says_what_each_experiment_is(runs, until, shown):
         ("optimizer.kind=adma", "did you mean"),
         ("nonsense", "key=value"),
         ('training.batch="8', "close the quote"),
-        ("optimizer.kind=lion", "not built yet"),
     ],
 )
 async def test_overrides_are_checked_as_they_are_typed(runs, until, shown, typed, said):

@@ -44,6 +44,20 @@ CASES: dict[str, Case] = {
         ("techniques.halting_entropy.kind=geometric", "techniques.halting_entropy.weight=0.1"),
         ("techniques.halting_entropy.kind=geometric", "techniques.halting_entropy.weight=0"),
     ),
+    "gradient_noise": Case(
+        ("techniques.gradient_noise=on",), ("techniques.gradient_noise.start=0", "techniques.gradient_noise.end=0")
+    ),
+    "gradient_noise_relative": Case(
+        ("techniques.gradient_noise.kind=relative",),
+        ("techniques.gradient_noise.kind=relative", "techniques.gradient_noise.ratio=0"),
+    ),
+    "lion_swap": Case(
+        ("techniques.lion_swap.start=5", "techniques.lion_swap.warmup=3"), ("techniques.lion_swap.start=1.0",)
+    ),
+    # With a period of 4 the low points of 20 steps after step 4 are 8, 12, 16 and 20.
+    "swa_tail": Case(
+        ("techniques.swa_tail.start=4", "techniques.swa_tail.period=4"), ("techniques.swa_tail.start=1.0",)
+    ),
     "replay": Case(
         ("techniques.replay.window=10", "techniques.replay.capacity=50", "techniques.replay.task_share=0.5"),
         ("techniques.replay.share=0",),

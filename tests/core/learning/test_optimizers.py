@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -109,7 +111,7 @@ def test_adam_atan2_formula() -> None:
     torch.testing.assert_close(flat.values, start - 0.1 * torch.atan2(gradient, gradient.abs()))
 
 
-@pytest.mark.parametrize("kind", ["adamw", "adam_atan2", "muon"])
+@pytest.mark.parametrize("kind", ["adamw", "adam_atan2", "lion", "muon"])
 def test_keep_zero_leaves_no_trace(kind: str) -> None:
     flat = FlatParameters(Tiny())
     optimizer = TrunkOptimizer(OptimizerConfig(kind=kind), flat)  # type: ignore[arg-type]
@@ -188,3 +190,22 @@ def test_schedules() -> None:
     assert cosine.factor(60) == pytest.approx(0.55)
     assert cosine.factor(110) == pytest.approx(0.1)
     assert Schedule("constant", 100, 0, 0, 0.0).factor(99) == 1.0
+
+
+def test_warm_restarts_are_cosines_that_begin_anew() -> None:
+    whole = Schedule("cosine", total=130, warmup=10, decay=0, min_ratio=0.1, restarts=2)
+    one = Schedule("cosine", total=40, warmup=0, decay=0, min_ratio=0.1)
+    assert [whole.factor(10 + place) for place in range(120)] == [one.factor(place % 40) for place in range(120)]
+    assert whole.factor(130) == pytest.approx(0.1)
+    assert whole.factor(9) == 1.0
+
+
+@pytest.mark.parametrize(("span", "restarts"), [(100, 6), (7, 3), (3, 10)])
+def test_cycles_that_do_not_divide_the_run_differ_by_a_step(span: int, restarts: int) -> None:
+    schedule = Schedule("cosine", total=span, warmup=0, decay=0, min_ratio=0.0, restarts=restarts)
+    starts = [step for step in range(span) if schedule.factor(step) == 1.0]
+    assert starts == sorted({number * span // (restarts + 1) for number in range(restarts + 1)})
+    without = Schedule("cosine", total=span, warmup=0, decay=0, min_ratio=0.0)
+    assert [without.factor(step) for step in range(span)] == pytest.approx(
+        [0.5 * (1 + math.cos(math.pi * step / span)) for step in range(span)]
+    )
