@@ -19,9 +19,6 @@ from hrm_core.recipe.lay import override_recipe
 from hrm_core.recipe.schema import Recipe
 from hrm_core.techniques.purposes import SHUFFLED_OBJECTS
 from triton_kernels.hashing import hash32
-from triton_kernels.hashing import hash32
-
-PURPOSE = 303
 
 
 @final
@@ -72,23 +69,6 @@ def _segments(model: HRM, recipe: Recipe) -> Recipe:
     return override_recipe(recipe, ["halting.max_segments=1"])
 
 
-def _object_features(model: HRM, recipe: Recipe) -> Recipe:
-    if model.object_features is None:
-        raise UserError("--ablate object_features: this model has none (input.object_features=false)")
-    words = hash32(0, PURPOSE, torch.arange(recipe.evaluation.batch))
-    model.object_features.partner = words.to(model.device)
-    return recipe
-
-
-def _object_graph(model: HRM, recipe: Recipe) -> Recipe:
-    if model.object_graph is None:
-        raise UserError("--ablate object_graph: this model has no such adapter (techniques.object_graph=off)")
-    with torch.no_grad():
-        for parameter in model.object_graph.parameters():
-            parameter.zero_()
-    return recipe
-
-
 def _object_graph(model: HRM, recipe: Recipe) -> Recipe:
     if model.object_graph is None:
         raise UserError("--ablate object_graph: this model has no adapter (techniques.object_graph=none)")
@@ -116,10 +96,6 @@ ABLATIONS: dict[str, Ablation] = {
         "the adapter of object graphs; evaluation shows grids, so a difference would be a fault", _object_graph
     ),
     "object_features": Ablation("the cells' own objects: those of another sample are told instead", _object_features),
-    "object_features": Ablation("a test's own objects: each has the features of another test's", _object_features),
-    "object_graph": Ablation(
-        "the adapter of object graphs (evaluation shows grids, so nothing may change)", _object_graph
-    ),
 }
 
 

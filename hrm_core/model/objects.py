@@ -10,8 +10,6 @@ of whole numbers and gradients are gathered, so the same bits come every time.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NamedTuple, final
 
 import torch
@@ -47,7 +45,11 @@ def scaled_features(values_BTF: Tensor) -> Tensor:
 
 @final
 class ObjectFeatures(nn.Module):
-    """A linear map of the features of a cell's object, added to the cell's embedded token."""
+    """A linear map of the features of a cell's object, added to the cell's embedded token.
+
+    `partner` (largest batch) int64, None but for the ablation: hashes in whose order each sample of a batch of
+    `of_tokens` gets the objects of the next.
+    """
 
     def __init__(self, hidden: int, generator: torch.Generator) -> None:
         super().__init__()
@@ -65,8 +67,8 @@ class ObjectFeatures(nn.Module):
         return torch.cat([embedded_BTD[:, :prefix], cells], dim=1)
 
     def of_tokens(self, tokens_BT: Tensor, side: int) -> Tensor:
-        """Features (B, T, 7) of the objects that the tokens show, labelled on the host; of others' within
-        `shuffled_objects`."""
+        """Features (B, T, 7) of the objects that the tokens show, labelled on the host; with a
+        `partner` those of another sample of the batch."""
         values = torch.from_numpy(object_maps(token_fields(tokens_BT, side)).features).flatten(1, 2)
         values = values.to(tokens_BT.device)
         return values if self.partner is None else values[_cycle(self.partner[: len(values)])]
@@ -78,16 +80,6 @@ def _cycle(words: Tensor) -> Tensor:
     partner = torch.empty_like(order)
     partner[order] = order.roll(-1)
     return partner
-
-
-@contextmanager
-def shuffled_objects(features: ObjectFeatures, words: Tensor) -> Iterator[None]:
-    """Within the block every sample has the objects of another of its batch; words (largest batch) int64: hashes."""
-    features.partner = words
-    try:
-        yield
-    finally:
-        features.partner = None
 
 
 class Nodes(NamedTuple):
@@ -171,18 +163,3 @@ class ObjectGraph(nn.Module):
         room = vectors.new_zeros(batch, whole + num_nodes, hidden)
         placed = room.scatter(1, at[..., None].expand(-1, -1, hidden), vectors * self.scale)[:, :whole]
         return embedded_BTD + placed.to(embedded_BTD.dtype)
-
-
-@contextmanager
-def adapter_off(graph: ObjectGraph) -> Iterator[None]:
-    """Within the block the adapter adds nothing. Only what shows graphs can differ by that: evaluation shows grids."""
-    kept = [parameter.detach().clone() for parameter in graph.parameters()]
-    try:
-        with torch.no_grad():
-            for parameter in graph.parameters():
-                parameter.zero_()
-        yield
-    finally:
-        with torch.no_grad():
-            for parameter, value in zip(graph.parameters(), kept, strict=True):
-                parameter.copy_(value)

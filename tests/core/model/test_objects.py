@@ -17,11 +17,9 @@ from hrm_core.model.inference import embed_input, run_segments
 from hrm_core.model.objects import (
     ObjectFeatures,
     ObjectGraph,
-    adapter_off,
     first_cells,
     graph_nodes,
     scaled_features,
-    shuffled_objects,
     touching_objects,
 )
 from hrm_core.model.types import Identity
@@ -95,19 +93,6 @@ def test_the_adapter_adds_node_and_mean_of_neighbours_on_first_cells_only() -> N
     assert adapter.node.grad.abs().sum() > 0 and adapter.neighbor.grad.abs().sum() > 0
 
 
-def test_the_adapter_can_be_put_off_and_comes_back() -> None:
-    grids = fields(2, 4)
-    labels = torch.from_numpy(object_maps(grids).labels).flatten(1)
-    adapter = ObjectGraph(8, torch.Generator().manual_seed(0))
-    nodes = graph_nodes(labels, tokens_of(grids), int(labels.max()), SIDE, 8)
-    embedded = torch.randn(4, 1 + SIDE * SIDE, 8)
-    before = adapter(embedded, nodes, 1)
-    with pytest.raises(ZeroDivisionError), adapter_off(adapter):
-        assert torch.equal(adapter(embedded, nodes, 1), embedded)
-        raise ZeroDivisionError
-    assert torch.equal(adapter(embedded, nodes, 1), before) and not torch.equal(before, embedded)
-
-
 def test_first_cells_and_touching_of_a_drawn_example() -> None:
     labels = torch.tensor([[[1, 1, 0], [0, 2, 0], [3, 0, 2]]]).flatten(1)
     assert first_cells(labels, 4).tolist() == [[0, 4, 6, 9]]
@@ -157,17 +142,6 @@ def test_evaluation_adds_features_from_the_tokens_alone() -> None:
     told, untold = (run_segments(one, tokens, identity(5), SIDE, 1, tokens).loss for one in (model, small()))
     assert told is not None and untold is not None
     assert (told != untold).tolist() == [False, True, True, True, True], "the first has no objects"
-
-
-def test_shuffled_objects_are_anothers_and_only_within_the_block() -> None:
-    model, grids = small("input.object_features=true"), fields(4, 5)
-    module, tokens = model.object_features, tokens_of(grids)
-    assert isinstance(module, ObjectFeatures)
-    own = module.of_tokens(tokens, SIDE)
-    with shuffled_objects(module, torch.tensor([5, 1, 4, 2, 3, 9, 7])):
-        others = module.of_tokens(tokens, SIDE)
-    assert torch.equal(module.of_tokens(tokens, SIDE), own)
-    assert others.tolist() == own[[1, 3, 0, 4, 2]].tolist()
 
 
 def test_in_training_as_in_evaluation(arc1_file: Path) -> None:
