@@ -4,7 +4,7 @@ Recipe room; free of torch. (recipe, training pairs of each canvas, kind of devi
 named parts that add up to the peak. What lives for the whole run is counted from shapes; the forward and backward of a
 piece are passed through as `memory_bytes.py` describes them, then the update. Tests hold it within 10 % of the peak
 that torch's allocator reports. Not here: validation (no gradient, smaller), what Python and torch themselves take,
-fragmentation, techniques.
+fragmentation, techniques but for the layers that stochastic depth scales (`memory_scaled.py`).
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from hrm_core.recipe.memory_bytes import (
     level_backward,
     level_forward,
 )
+from hrm_core.recipe.memory_scaled import scaled_level_backward, scaled_level_forward
 from hrm_core.recipe.schema import Recipe
 from hrm_core.recipe.slots import deal_slots, piece_edges
 
@@ -168,7 +169,7 @@ def _quiet_segment(recipe: Recipe, z: Sizes, forms: Forms, low: int, high: int) 
     """Updates without gradient, `low` and `high` of them; leaves the newest state of each level that was updated."""
     model, x = recipe.model, z.state
     lows = level_forward(z, forms, False, model.l_layers, 2 if model.inject_input else 1)
-    highs = level_forward(z, forms, False, model.h_layers, 1)
+    highs = scaled_level_forward(z, forms, False, model.h_layers, _scaled(recipe), 1)
     passage = Passage()
     for level, count in ((lows, low), (highs, high)):
         if count:
@@ -184,7 +185,7 @@ def forward_of_piece(recipe: Recipe, z: Sizes, forms: Forms) -> Passage:
     quiet_low, quiet_high = total_low - recorded, model.h_cycles - 1
     embedded = embed_forward(z, recipe.identity.kind != "none" and recipe.identity.place != "prefix")
     low = level_forward(z, forms, True, model.l_layers, 2 if model.inject_input else 1)
-    high = level_forward(z, forms, True, model.h_layers, 1)
+    high = scaled_level_forward(z, forms, True, model.h_layers, _scaled(recipe), 1)
     # A state that was made without gradient goes when the next one has its name; the first carry when all is done.
     after_low = changes(-x) if quiet_low else changes()
     # A segment begins with the lane's own carry, reset in place, or where the input enters there, with a copy.
@@ -201,6 +202,11 @@ def forward_of_piece(recipe: Recipe, z: Sizes, forms: Forms) -> Passage:
     return passage
 
 
+def _scaled(recipe: Recipe) -> int:
+    """High layers that stochastic depth may drop: all but the first, or the only one."""
+    return 0 if recipe.techniques.drop_path is None else max(recipe.model.h_layers - 1, 1)
+
+
 def _stablemax(recipe: Recipe) -> bool:
     return recipe.loss.kind == "stablemax"
 
@@ -211,7 +217,7 @@ def backward_of_piece(recipe: Recipe, z: Sizes, forms: Forms) -> Passage:
     hidden, width, narrow = model.hidden, feed_forward_width(model.hidden, model.expansion), z.half
     recorded = model.l_cycles if model.gradient == "last_recursion" else 1
     passage = head_backward(z, forms, _stablemax(recipe)).then(
-        level_backward(z, forms, narrow, model.h_layers, output_stays=True),
+        scaled_level_backward(z, forms, narrow, model.h_layers, _scaled(recipe), output_stays=True),
         level_backward(z, forms, narrow and not model.share_levels, model.l_layers, output_stays=True),
     )
     if recorded > 1:

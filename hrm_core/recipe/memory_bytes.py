@@ -247,7 +247,7 @@ def level_forward(z: Sizes, forms: Forms, record: bool, blocks: int, injections:
 # Backward -------------------------------------------------------------------------------------------------------------
 
 
-def _weight_gradient(z: Sizes, stays: bool, *shape: int) -> Passage:
+def weight_gradient(z: Sizes, stays: bool, *shape: int) -> Passage:
     """fp32: added to the flat gradients at once. Else the first use's waits for the cast, which runs last."""
     size = z.weight(*shape)
     return changes(size) if stays else changes(size, -size)
@@ -265,7 +265,7 @@ def norm_backward(z: Sizes, form: NormForm) -> Passage:
 def mlp_backward(z: Sizes, forms: Forms, stays: bool) -> Passage:
     """Frees what the MLP kept, its input included; the gradient goes on."""
     x, i = z.state, z.inner
-    down, half = _weight_gradient(z, stays, z.hidden, z.inner_width), z.weight(z.inner_width, z.hidden)
+    down, half = weight_gradient(z, stays, z.hidden, z.inner_width), z.weight(z.inner_width, z.hidden)
     product = changes(i, -i).then(changes(i, i, -3 * i), changes(i, -2 * i))
     up = changes(half, x, -i, -x)
     gate = changes(half, x, -i, -x, -x)
@@ -300,7 +300,7 @@ def attention_backward(z: Sizes, form: AttentionForm, stays: bool) -> Passage:
     """Two gradients come in, of the attended state and of the residual; one goes out."""
     x = z.state
     turned = _rotation_backward(z).times(2).then(changes(3 * x, -3 * x))
-    projected = _weight_gradient(z, stays, 3 * z.hidden, z.hidden).then(changes(x, -3 * x, -x, -x))
+    projected = weight_gradient(z, stays, 3 * z.hidden, z.hidden).then(changes(x, -3 * x, -x, -x))
     return _attend_backward(z, form).then(turned, projected)
 
 
@@ -308,9 +308,7 @@ def block_backward(z: Sizes, forms: Forms, stays: bool) -> Passage:
     """Frees all that a recorded block of references kept, and its input; one gradient in, one out."""
     x = z.state
     # torch's fused attention keeps the attended state itself, until its own backward.
-    out = _weight_gradient(z, stays, z.hidden, z.hidden).then(
-        changes(x, *(() if forms.attention == "fused" else (-x,)))
-    )
+    out = weight_gradient(z, stays, z.hidden, z.hidden).then(changes(x, *(() if forms.attention == "fused" else (-x,))))
     attention = attention_backward(z, forms.attention, stays)
     return mlp_backward(z, forms, stays).then(norm_backward(z, forms.norm), out, attention)
 
@@ -321,11 +319,11 @@ def kernel_block_backward(z: Sizes, stays: bool, frees_output: bool, frees_input
     The result of a block is kept twice, by its MLP for the norm and by the next block's attention.
     """
     x, i, hidden = z.state, z.inner, z.hidden
-    wide_weights = (_weight_gradient(z, stays, width, hidden) for width in (2 * z.inner_width, z.inner_width))
+    wide_weights = (weight_gradient(z, stays, width, hidden) for width in (2 * z.inner_width, z.inner_width))
     # Sum before the norm; gradient of the product; gate, up and product again; gradient of the input.
     mlp = changes(x, i, 3 * i, -i, x).then(*wide_weights, changes(-3 * i - 2 * x - z.rows - frees_output * x))
-    norm = changes(x, x).then(_weight_gradient(z, stays, hidden, hidden), changes(-2 * x - z.rows))
-    projected = _weight_gradient(z, stays, 3 * hidden, hidden)
+    norm = changes(x, x).then(weight_gradient(z, stays, hidden, hidden), changes(-2 * x - z.rows))
+    projected = weight_gradient(z, stays, 3 * hidden, hidden)
     freed = -3 * x - 2 * x - z.logsumexp - 4 * x - frees_input * x
     attention = changes(3 * x, z.logsumexp, -z.logsumexp).then(projected, changes(x, freed))
     return mlp.then(norm, attention)

@@ -54,6 +54,8 @@ def test_passages_add_up_like_running_totals() -> None:
         ["model.gradient=last_recursion", "model.share_levels=true", "model.h_cycles=3"],
         ["model.h_layers=1", "model.l_layers=2", "model.h_cycles=1", "model.l_cycles=1"],
         ["halting.kind=q_learning", "loss.kind=softmax"],
+        ["techniques.drop_path=on"],
+        ["techniques.drop_path=on", "model.h_layers=1"],
     ],
 )
 def test_the_backward_frees_what_the_forward_kept(overrides: list[str], where: str, dtype: Dtype, side: int) -> None:

@@ -87,6 +87,9 @@ def check(found: MeasuredPeak) -> None:
         pytest.param(
             (18,), (*TINY, "training.batch=3", "averaging.kind=none"), id="attention-by-sample-without-gradient"
         ),
+        pytest.param(
+            (10,), ("training.batch=3", "training.accumulation=1", "techniques.drop_path=on"), id="scaled-layers"
+        ),
         pytest.param((24,), (*TINY, "training.batch=2", "training.dtype=bf16"), id="attention-by-sample"),
         pytest.param((24,), (*TINY, "training.batch=2", "training.dtype=fp32"), id="attention-by-sample-in-portions"),
         pytest.param(
@@ -152,12 +155,12 @@ def on_this_cpu(monkeypatch: pytest.MonkeyPatch, forms: Forms) -> None:
     monkeypatch.setattr(plans, "choose_forms", lambda cuda, kernels, tokens: forms)
 
 
-@pytest.mark.parametrize("dtype", ["bf16", "fp32"])
-def test_predicted_for_torchs_fused_attention(monkeypatch: pytest.MonkeyPatch, dtype: str) -> None:
+@pytest.mark.parametrize("more", ["training.dtype=bf16", "training.dtype=fp32", "techniques.drop_path.probability=0.1"])
+def test_predicted_for_torchs_fused_attention(monkeypatch: pytest.MonkeyPatch, more: str) -> None:
     """The form that references have on CUDA, but for the norm, which torch fuses there only."""
     monkeypatch.setattr(attention_reference, "attention_path", lambda query, needs_grad: "fused")
     on_this_cpu(monkeypatch, Forms("fused", "fused", "steps", False))
-    check(measured((10,), *SMALL, "training.batch=4", f"training.dtype={dtype}"))
+    check(measured((10,), *SMALL, "training.batch=4", more))
 
 
 class _Nothing:
@@ -167,9 +170,11 @@ class _Nothing:
         return lambda *arguments, **options: None
 
 
-@pytest.mark.parametrize("gradient", ["one_step", "last_recursion"])
+@pytest.mark.parametrize(
+    "more", ["model.gradient=one_step", "model.gradient=last_recursion", "techniques.drop_path=on"]
+)
 @pytest.mark.parametrize(("dtype", "batch"), [("bf16", 12), ("fp32", 6)])
-def test_predicted_for_kernels(monkeypatch: pytest.MonkeyPatch, gradient: str, dtype: str, batch: int) -> None:
+def test_predicted_for_kernels(monkeypatch: pytest.MonkeyPatch, more: str, dtype: str, batch: int) -> None:
     """What the launchers allocate and what autograd keeps, with kernels that do nothing."""
     operations = ("recurrent_attention", "residual_norm", "swiglu", "stablemax_loss")
     for module in (attention_launcher, flash_launcher, norm_launcher, mlp_launcher, loss_launcher):
@@ -184,7 +189,7 @@ def test_predicted_for_kernels(monkeypatch: pytest.MonkeyPatch, gradient: str, d
         measured(
             (10,),
             *("model.hidden=256", f"training.batch={batch}", "training.accumulation=1"),
-            *(f"model.gradient={gradient}", f"training.dtype={dtype}"),
+            *(more, f"training.dtype={dtype}"),
         )
     )
 
