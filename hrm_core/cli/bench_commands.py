@@ -13,6 +13,7 @@ import click
 from hrm_core.cli.bench_gpu_command import gpu_all
 from hrm_core.cli.bench_kernels_commands import aot, kernels, tune
 from hrm_core.cli.bench_memory_command import memory
+from hrm_core.cli.bench_techniques_command import techniques
 from hrm_core.cli.options import json_option, print_json, print_line, print_table
 from hrm_core.cli.run_commands import ensure_data
 
@@ -22,7 +23,7 @@ def bench() -> None:
     """Measure speed on this machine."""
 
 
-for command in (kernels, tune, gpu_all, aot, memory):
+for command in (kernels, tune, gpu_all, aot, memory, techniques):
     bench.add_command(command)
 
 
