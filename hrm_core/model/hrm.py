@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from hrm_core.model.copies import WeightCopies
 from hrm_core.model.embeddings import VOCABULARY, Embeddings, IdentityRows
+from hrm_core.model.heads import RuleHead
 from hrm_core.model.layers import Block, lecun_normal
 from hrm_core.model.objects import ObjectFeatures, ObjectGraph
 from hrm_core.model.positions import rotary_tables
@@ -49,6 +50,8 @@ class HRM(nn.Module):
         graph, features = recipe.techniques.object_graph is not None, recipe.input.object_features
         self.object_graph = ObjectGraph(config.hidden, generator) if graph else None
         self.object_features = ObjectFeatures(config.hidden, generator) if features else None
+        rule, prefix = recipe.techniques.rule_head, recipe.identity.prefix_tokens
+        self.rule_head = None if rule is None else RuleHead(rule, config.hidden, prefix, generator)
         self.to(device)
         self._rotary: dict[int, tuple[Tensor, Tensor]] = {}
 

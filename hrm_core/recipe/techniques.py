@@ -180,7 +180,7 @@ class TechniquesConfig(Settings):
     halting_entropy: HaltingEntropyConfig | None = setting(None, "Entropy of halting in the loss")
     object_graph: ObjectGraphConfig | None = setting(None, "Object graphs as a second view")
     curriculum: CurriculumConfig | None = setting(None, "Grid-size curriculum")
-    rule_head: RuleHeadConfig | None = setting(None, "Head for rule descriptors", later="EXP-08")
+    rule_head: RuleHeadConfig | None = setting(None, "Head for rule descriptors")
     replay: ReplayConfig | None = setting(None, "Replay of hard samples")
     lion_swap: LionSwapConfig | None = setting(None, "Lion for the last part")
     contrastive: ContrastiveConfig | None = setting(None, "Contrastive loss between views")

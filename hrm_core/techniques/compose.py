@@ -21,6 +21,7 @@ from hrm_core.techniques.object_features import CellObjects
 from hrm_core.techniques.object_graph import ObjectGraphView
 from hrm_core.techniques.points import Bench, Plug, Techniques
 from hrm_core.techniques.replay import Replay
+from hrm_core.techniques.rule_head import RuleDescriptors
 from hrm_core.techniques.shared_dropout import shared_dropout
 from hrm_core.techniques.spikes import SPIKE_FACTOR, SpikeDetector
 from hrm_core.techniques.state_noise import state_noise
@@ -55,6 +56,8 @@ def compose_techniques(bench: Bench) -> Techniques:
         chosen.append(contrastive(wanted.contrastive, bench))
     if wanted.halting_entropy is not None:
         chosen.append(HaltingEntropy(wanted.halting_entropy, bench).plug())
+    if wanted.rule_head is not None:
+        chosen.append(RuleDescriptors(wanted.rule_head, bench).plug())
     if wanted.replay is not None:  # after all that change what a slot admits: it keeps what was admitted in the end
         chosen.append(Replay(wanted.replay, bench).plug())
     if wanted.gradient_noise is not None:

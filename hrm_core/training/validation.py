@@ -15,6 +15,7 @@ from hrm_core.data.dataset import Dataset
 from hrm_core.evaluation.changes import changes
 from hrm_core.evaluation.evaluate import Evaluation, evaluate, validation_split
 from hrm_core.evaluation.predictions import task_records
+from hrm_core.evaluation.rule_head import rule_head_row
 from hrm_core.model.inference import Predictor
 from hrm_core.runs.predictions import read_predictions, steps_kept
 from hrm_core.runs.reader import evaluation_rows, log_tail
@@ -100,6 +101,8 @@ class Validator:
         before = steps_kept(self.writer.layout)[-1:]
         earlier = [record for step in before for record in read_predictions(self.writer.layout, step)]
         row |= changes(earlier, evaluation.predictions)
+        with self.parts.evaluation_weights():
+            row |= rule_head_row(self.parts.model, self.dataset, self.split, self._beat)
         self._record(row)
         archived = [step for path in newest_first(self.writer.layout.archive) if (step := step_of(path)) is not None]
         self.writer.predictions(progress.step, evaluation.predictions, keep=[*archived, progress.step])

@@ -44,6 +44,9 @@ CASES: dict[str, Case] = {
         ("techniques.halting_entropy.kind=geometric", "techniques.halting_entropy.weight=0.1"),
         ("techniques.halting_entropy.kind=geometric", "techniques.halting_entropy.weight=0"),
     ),
+    "rule_head": Case(
+        ("techniques.rule_head.blank_rows=0.5",), ("techniques.rule_head.weight=0", "techniques.rule_head.blank_rows=0")
+    ),
     "gradient_noise": Case(
         ("techniques.gradient_noise=on",), ("techniques.gradient_noise.start=0", "techniques.gradient_noise.end=0")
     ),

@@ -120,19 +120,17 @@ def test_deterministic_allows_the_time_budget() -> None:
     assert recipe.training.time_budget == "20min"
 
 
-@pytest.mark.parametrize("key", [key for key, leaf in leaves().items() if leaf.extra("later") is not None])
-def test_what_is_not_built_is_refused_by_name(key: str) -> None:
-    leaf = leaves()[key]
-    value = (
-        "on" if leaf.group is not None else "true" if leaf.types == {bool} else "0.1" if float in leaf.types else "1"
-    )
-    sentence = refused(f"{key}={value}")
-    assert key in sentence
-    assert "not built yet" in sentence
+def test_what_is_not_built_is_refused_by_name(without_rule_head: None) -> None:
+    for override in ("techniques.rule_head=on", "techniques.rule_head.weight=0.2"):
+        sentence = refused(override)
+        assert "techniques.rule_head" in sentence
+        assert "not built yet (EXP-08)" in sentence
+    assert "EXP-08 needs techniques.rule_head, which is not built yet" in refused(experiment="EXP-08")
+    assert build_recipe("EXP-08", allow_unbuilt=True).recipe.techniques.rule_head is not None
 
 
-def test_a_choice_that_is_not_built_is_refused() -> None:
-    assert "not built yet" in refused("techniques.rule_head.weight=0.2")
+def test_everything_is_built() -> None:
+    assert [key for key, leaf in leaves().items() if leaf.extra("later") or leaf.extra("later_values")] == []
 
 
 def test_every_setting_is_described_with_bounds_or_choices() -> None:

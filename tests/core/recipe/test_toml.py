@@ -96,7 +96,6 @@ def test_what_is_left_out_is_the_control() -> None:
         ("[training]\nbatch = 0", "out of bounds"),
         ("[training\nbatch = 0", "no TOML"),
         ("[training]\nbatch = 1\nbatch = 2", "no TOML"),
-        ("[techniques.rule_head]\nweight = 0.2", "techniques.rule_head: not built yet"),
         ("[model]\nheads = 3", "no multiple"),
         ("[training]\nthreads = 'none'\nseed = 'none'", "training.seed"),
     ],
@@ -105,6 +104,11 @@ def test_what_is_wrong_is_named(text: str, reason: str) -> None:
     with pytest.raises(UserError) as caught:
         from_toml(text)
     assert reason in caught.value.message
+
+
+def test_what_is_not_built_is_named(without_rule_head: None) -> None:
+    with pytest.raises(UserError, match="not built yet"):
+        from_toml("[techniques.rule_head]\nweight = 0.2")
 
 
 @settings(deadline=None)
