@@ -48,4 +48,6 @@ def lines(diagnosis: Diagnosis) -> list[str]:
         said += [f"   {puzzle.task}, test {puzzle.test + 1}: {puzzle.what}" for puzzle in finding.evidence]
         if finding.advice:
             said.append(f"   {finding.advice}")
-    return said + [f"\nnot looked at: {reason}" for reason in diagnosis.not_looked_at]
+    if diagnosis.not_looked_at:
+        said += ["", *(f"not looked at: {reason}" for reason in diagnosis.not_looked_at)]
+    return said

@@ -100,8 +100,9 @@ def make_finding(
     advice: str,
     numbers: Mapping[str, Any],
     evidence: tuple[Puzzle, ...] = (),
+    experiments: tuple[str, ...] | None = None,
 ) -> Finding:
-    """A finding with the experiments that address it; its advice ends in their names."""
-    experiments = remedies(name)
+    """A finding with the experiments that address it (default: those of `remedies`); its advice ends in their names."""
+    experiments = remedies(name) if experiments is None else experiments
     said = " ".join(part for part in (advice, f"Experiments: {named(experiments)}." if experiments else "") if part)
     return Finding(name, gravity, sentence, said, dict(numbers), evidence[:MOST_EVIDENCE], experiments)

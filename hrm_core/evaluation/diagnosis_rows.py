@@ -48,14 +48,17 @@ def row_findings(material: Material) -> list[Finding]:
     count = int(untouched.sum())
     sentence = f"No step has touched the identity row of {count} of {len(untouched)} {what}: {percent(share)}."
     whole = int((by_task == 1.0).sum())
+    experiments: tuple[str, ...] | None
     if each > 1:
         sentence += f" Of {whole} tasks every row is untouched."
+        experiments = None  # EXP-00 has one shared row for each task
         advice = "There are more rows than visits: identity.kind=shared, a smaller augment.pool, or a longer run."
     else:
+        experiments = ()
         advice = "Each task's row needs visits: a longer run, or fewer tasks."
     numbers = {"untouched": count, "rows": len(untouched), "share": share, "tasks_without": whole}
     evidence = _evidence(material, {name: float(part) for name, part in zip(tasks, by_task, strict=True)}, each)
-    return [make_finding("rows_untrained", 0.2 + 0.65 * share, sentence, advice, numbers, evidence)]
+    return [make_finding("rows_untrained", 0.2 + 0.65 * share, sentence, advice, numbers, evidence, experiments)]
 
 
 def untouched_rows(path: Path) -> NDArray[np.bool_] | None:

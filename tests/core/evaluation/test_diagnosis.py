@@ -219,6 +219,7 @@ def test_rows_of_identity_that_nothing_has_touched(open_run: Make) -> None:
     write_meta(folder, {"step": 1000})
     (finding,) = diagnose(writer.layout).findings
     assert (finding.name, finding.numbers["untouched"], finding.numbers["rows"]) == ("rows_untrained", 2, 28)
+    assert finding.experiments == ()  # no experiment gives a task more visits
     assert [(puzzle.task, puzzle.what) for puzzle in finding.evidence] == [
         ("task3", "its row is zero"), ("task21", "its row is zero"),
     ]  # fmt: skip
@@ -234,3 +235,19 @@ def test_what_cannot_be_diagnosed_is_said(open_run: Make) -> None:
     writer.evaluation(row(kind="fast", input_sensitivity=None, identity_sensitivity=None))
     diagnosis = diagnose(writer.layout)
     assert diagnosis.findings == () and len(diagnosis.not_looked_at) == 3
+
+
+def test_more_rows_than_visits_call_for_shared_rows(open_run: Make) -> None:
+    writer = open_run(build_recipe("EXP-00", ["identity.kind=per_augmentation", "augment.pool=3"]).recipe)
+    writer.evaluation(row())
+    table = np.zeros((7, 4), dtype=np.float32)
+    table[:3] = 1.0
+    folder = writer.layout.checkpoint(1000)
+    folder.mkdir(parents=True)
+    save_file({"rows.table": table}, folder / "weights.safetensors")
+    (folder / "tasks.json").write_text('["a", "b"]')
+    write_meta(folder, {"step": 1000})
+    (finding,) = diagnose(writer.layout).findings
+    assert (finding.numbers["share"], finding.numbers["tasks_without"]) == (0.5, 1)
+    assert finding.evidence[0].what == "3 of its 3 rows are zero" and finding.experiments == ("EXP-00",)
+    assert "identity.kind=shared" in finding.advice
