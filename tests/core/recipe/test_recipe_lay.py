@@ -81,8 +81,10 @@ def test_absolute_on_a_short_run_is_refused_with_a_remedy() -> None:
         build_recipe("EXP-00", ["preset=cpu", "schedule=absolute"])
 
 
-@pytest.mark.parametrize("preset", list(PRESETS))
-@pytest.mark.parametrize("name", [name for name, found in EXPERIMENTS.items() if len(found.presets) > 1])
+SIZES = [(name, preset) for name, found in EXPERIMENTS.items() if len(found.presets) > 1 for preset in found.presets]
+
+
+@pytest.mark.parametrize(("name", "preset"), SIZES)
 def test_presets_are_alike_for_every_arm(name: str, preset: str) -> None:
     """What a preset sets is the same in the control and in the arm, but for what the experiment is about."""
     arm = build_recipe(name, [f"preset={preset}"], allow_unbuilt=True)
