@@ -109,7 +109,7 @@ GOALS = (
 
 
 def beaten(found: Findings) -> dict[str, bool]:
-    """Operation -> whether its kernel was faster, wherever it was timed, than the reference that would run in its place.
+    """Operation -> whether its kernel was faster, wherever timed, than the reference that would run in its place.
 
     The other peers stand in the table and decide nothing: `torch.compile` of a step is a row of its own, and the choice
     at run time is between kernel and reference.

@@ -14,7 +14,6 @@ from hrm_core.recipe.digest import recipe_hash
 from hrm_core.recipe.experiments import EXPERIMENTS
 from hrm_core.recipe.keys import flatten
 from hrm_core.recipe.lay import build_recipe, override_recipe
-from hrm_core.recipe.presets import PRESETS
 
 
 def test_layers_in_order() -> None:
