@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from hrm_core.evaluation.evaluate import Kind, Split
     from hrm_core.model.hrm import HRM
     from hrm_core.recipe.schema import Recipe
+    from hrm_core.training.adapt import Adapter
     from hrm_core.training.checkpoint import Snapshot
 
 # What may differ from the trained recipe: how it is evaluated, what is done to an input, how long it may think.
@@ -51,6 +52,9 @@ class Asked:
     color_copies: int | None
     sharpness: bool
     latency: bool
+    adapt: int | None
+    adapt_what: str
+    adapt_rate: float
     data: Path | None
 
 
@@ -139,6 +143,17 @@ def changed_recipe(recipe: Recipe, views: int | None, settings: tuple[str, ...])
 @click.option("--color-copies", type=click.IntRange(1, 100), metavar="K", help="Also K copies in permuted colours.")
 @click.option("--sharpness", is_flag=True, help="Also how much the loss rises when the weights are disturbed.")
 @click.option("--latency", is_flag=True, help="Also seconds for one puzzle at batch 1, parameters and bytes.")
+@click.option("--adapt", type=click.IntRange(1, 100_000), metavar="STEPS", help="Train on each task's demonstrations.")
+@click.option(
+    "--adapt-what", type=click.Choice(["rows", "all"]), default="all", show_default=True, help="The task's row, or all."
+)
+@click.option(
+    "--adapt-rate",
+    type=click.FloatRange(0, 10, min_open=True),
+    default=0.5,
+    show_default=True,
+    help="Highest learning rate over the recipe's; it falls linearly to 0.",
+)
 @click.option("--data", "data", type=click.Path(path_type=Path), default=None, metavar="FILE", help="The data file.")
 @json_option
 def eval_(snapshot: str, runs: Path | None, as_json: bool, **asked: Any) -> None:
@@ -154,7 +169,7 @@ def eval_(snapshot: str, runs: Path | None, as_json: bool, **asked: Any) -> None
 def _evaluate(folder: Path, asked: Asked) -> dict[str, Any]:
     from hrm_core.data.dataset import load_dataset
     from hrm_core.evaluation.ablation import ablate
-    from hrm_core.evaluation.evaluate import evaluate, num_predictions, validation_split
+    from hrm_core.evaluation.evaluate import evaluate, num_predictions, validation_split, whole_lane
     from hrm_core.model.inference import Predictor
     from hrm_core.recipe.toml_io import from_toml
     from hrm_core.runs.records import plain
@@ -177,6 +192,7 @@ def _evaluate(folder: Path, asked: Asked) -> dict[str, Any]:
     check_tasks(loaded, dataset, path)
     where = asked.split or validation_split(recipe)
     kind: Kind = "fast" if asked.fast else "full"
+    adapter = adapter_of(loaded.model, dataset, recipe, asked)
     with progress(f"evaluating {loaded.run_id or folder.name}", num_predictions(dataset, recipe, where, kind)) as done:
         evaluation = evaluate(
             Predictor(loaded.model),
@@ -189,11 +205,25 @@ def _evaluate(folder: Path, asked: Asked) -> dict[str, Any]:
             max_steps=0,  # a judgement after the fact: nothing is warming up
             device=chosen.device,
             on_rows=done,
+            by_lane=whole_lane if adapter is None else adapter.outcomes,
         )
+    if adapter is not None:
+        evaluation.row["adaptation"] = adapter.summary()
     row = plain(evaluation.row | _analyses(loaded.model, dataset, recipe, where, kind, asked))
     assert isinstance(row, dict)
     row["notes"] = [*row["notes"], *said_changes(asked)]
     return row
+
+
+def adapter_of(model: HRM, dataset: Dataset, recipe: Recipe, asked: Asked) -> Adapter | None:
+    """What trains on each task's demonstrations before its tests are predicted; None where it is not asked for."""
+    if asked.adapt is None:
+        return None
+    from hrm_core.training.adapt import Adapter
+
+    return Adapter(
+        model, dataset, recipe, asked.adapt, "rows" if asked.adapt_what == "rows" else "all", asked.adapt_rate
+    )
 
 
 def said_changes(asked: Asked) -> list[str]:
@@ -201,6 +231,9 @@ def said_changes(asked: Asked) -> list[str]:
     from hrm_core.evaluation.ablation import ABLATIONS
 
     notes = [f"switched off: {ABLATIONS[part].what}" for part in asked.ablate]
+    if asked.adapt is not None:
+        moved = "its identity row" if asked.adapt_what == "rows" else "all weights"
+        notes.append(f"test-time training: {asked.adapt} steps on each task's demonstrations, {moved}")
     return notes + [f"evaluated with {setting}" for setting in asked.settings]
 
 

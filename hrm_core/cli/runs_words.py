@@ -209,6 +209,12 @@ def evaluation_lines(row: Row) -> list[str]:
     lines += thinking_lines(row) + analysis_lines(row)
     if isinstance(row.get("lost"), list) and isinstance(row.get("gained"), list):
         lines.append(f"since the validation before: {len(row['gained'])} tests gained, {len(row['lost'])} lost.")
+    adaptation = mapping(row, "adaptation")
+    if adaptation:
+        lines.append(
+            f"test-time training took {number(adaptation, 'seconds') or 0:.1f} s "
+            f"for {integer(adaptation, 'tasks')} tasks."
+        )
     oversize = integer(row, "oversize")
     if oversize:
         lines.append(f"{oversize} targets are larger than their canvas and count as wrong.")

@@ -60,6 +60,4 @@ class InputConfig(Settings):
     residual_permutation: bool = setting(
         False, "Allow augment.color_probability over canonical colours (second arm of EXP-01)"
     )
-    object_features: bool = setting(
-        False, "Add features of the cell's object to grid tokens (second arm of EXP-06)"
-    )
+    object_features: bool = setting(False, "Add features of the cell's object to grid tokens (second arm of EXP-06)")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import torch
 from torch import Tensor
@@ -96,6 +96,16 @@ class Adapter:
             if self.on_task is not None:
                 self.on_task(task)
         return found
+
+    def summary(self) -> dict[str, Any]:
+        """For the evaluation's row: what was done, and the time that it took."""
+        return {
+            "steps": self.steps,
+            "what": self.what,
+            "rate": self.factor,
+            "tasks": self.tasks,
+            "seconds": self.seconds,
+        }
 
     def adapt(self, task: int) -> None:
         """Trains on this task's demonstrations; without any, nothing happens."""
