@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from hrm_core.model.layers import inner_width
 from triton_kernels import launch, runtime
 from triton_kernels.residual_norm.aot import MLP_WIDTH
-from triton_kernels.swiglu import aot, autograd, benchmark, reference, swiglu
+from triton_kernels.swiglu import aot, autograd, benchmark, launcher, reference, swiglu
 from triton_kernels.swiglu.autograd import swiglu_backward, swiglu_forward
 
 EPS = 1e-5
@@ -139,6 +140,8 @@ def test_every_supported_shape_has_launch_rows_and_cases_to_compile() -> None:
             assert inner == inner_width(hidden, 4.0)
             assert runtime.has_rows("swiglu", arch, {"D": hidden})
             names = ("gate_up_forward", "gate_up_backward", "whole_mlp")
+            # At hidden 256 two kernels were measured to be faster on Hopper (triton_kernels/swiglu/README.md).
+            names = names[:2] if (arch, hidden) == (90, 256) else names
             assert {f"swiglu.{name} D{hidden}@sm_{arch}" for name in names} <= cases
 
 
@@ -148,3 +151,25 @@ def test_specimens_without_a_gpu_have_the_reference_alone() -> None:
     assert all(list(specimen.peers) == ["reference"] and specimen.check is None for specimen in found)
     y, *gradients = found[2].peers["reference"]()  # type: ignore[misc]
     assert [tuple(value.shape) for value in (y, *gradients)] == [(101, 256), (101, 256), (1536, 256), (256, 768)]
+
+
+@pytest.mark.parametrize(("arch", "kernels"), [(89, ["whole_mlp"]), (90, ["inner", "residual_norm"])])
+def test_the_whole_mlp_runs_only_where_it_has_a_row_of_its_own(
+    arch: int, kernels: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """sm_90 has none at hidden 256: there sm_89's was measured at 0.4 times the speed of the two kernels."""
+    called: list[str] = []
+
+    def noted(name: str) -> Callable[..., object]:
+        return lambda *arguments: called.append(name)
+
+    monkeypatch.setattr(launcher.runtime, "arch_of", lambda device: arch)
+    monkeypatch.setattr(launcher, "whole_mlp", noted("whole_mlp"))
+    monkeypatch.setattr(launcher, "inner_forward", noted("inner"))
+    monkeypatch.setattr(launcher.residual_norm_launcher, "forward", noted("residual_norm"))
+    x = torch.zeros(2, 256)
+    launcher.forward(x, torch.zeros(1536, 256), torch.zeros(256, 768), 1e-5, recorded=False)
+    assert called == kernels
+    called.clear()
+    launcher.forward(x, torch.zeros(1536, 256), torch.zeros(256, 768), 1e-5, recorded=True)
+    assert called == ["inner", "residual_norm"]
