@@ -23,7 +23,7 @@ from hrm_core.evaluation.alarms_training import (
     plateau,
     warming_up,
 )
-from hrm_core.evaluation.remedies import remedy
+from hrm_core.evaluation.remedies import remedy, remedy_of_divergence
 from hrm_core.evaluation.trivial import TRIVIAL
 from hrm_core.recipe.schema import Recipe
 
@@ -112,7 +112,7 @@ def _below_trivial(row: Row, previous: Sequence[Row], recipe: Recipe, max_steps:
 def diverging(row: Row, previous: Sequence[Row], recipe: Recipe, max_steps: int) -> Alarm | None:
     """The loss is not finite, or `alarms.divergence_factor` times the lowest of its kind."""
     loss = row["loss"]
-    advice = "Try a lower optimizer.lr or optimizer.clip, or a longer schedule.warmup, in another run."
+    advice = remedy_of_divergence(recipe)
     if loss is None or not math.isfinite(loss):
         if row["pairs"] <= row["oversize"]:
             return None

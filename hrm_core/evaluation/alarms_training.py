@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hrm_core.evaluation.remedies import named, remedies
+from hrm_core.evaluation.remedies import named, remedies, remedy_of_divergence
 from hrm_core.recipe.schema import Recipe
 
 Row = Mapping[str, Any]
 Alarm = dict[str, Any]
+
+# Two means over ten steps differ by less; an overfitted run's training loss falls.
+RISEN = 1.2
 
 
 def percent(share: float) -> str:
@@ -55,25 +58,30 @@ def halting_collapsed(row: Row, recipe: Recipe, max_steps: int) -> Alarm | None:
 
 
 def overfitting(row: Row, previous: Sequence[Row], recipe: Recipe, max_steps: int) -> Alarm | None:
-    """The validation loss has risen from its lowest by `alarms.overfit_gap`; `diverging` takes over far above."""
+    """The validation loss has risen from its lowest by `alarms.overfit_gap`; `diverging` takes over far above, and
+    wherever the training loss has risen with it: then nothing is being learned too well."""
     loss = row["loss"]
-    earlier = [(other["loss"], other["step"]) for other in alike(row, previous) if other["loss"] is not None]
+    earlier = [(other["loss"], other["step"], other) for other in alike(row, previous) if other["loss"] is not None]
     if warming_up(row, recipe, max_steps) or loss is None or not earlier:
         return None
-    lowest, step = min(earlier)
+    lowest, step, then = min(earlier, key=lambda entry: entry[:2])
     gap = loss / max(lowest, 1e-9) - 1.0
     if loss <= (1.0 + recipe.alarms.overfit_gap) * lowest or loss > recipe.alarms.divergence_factor * lowest:
         return None
     sentence = (
         f"Validation loss {loss:.3g} is {percent(gap)} above its lowest, {lowest:.3g} at step {step} "
-        f"(alarm above {percent(recipe.alarms.overfit_gap)})."
+        f"(alarm above {percent(recipe.alarms.overfit_gap)})"
     )
+    numbers = {"loss": loss, "lowest": lowest, "lowest_step": step, "gap": gap}
+    now, before = row.get("train_loss"), then.get("train_loss")
+    if now is not None and before is not None and now > RISEN * before:
+        sentence += f", and the training loss has risen with it, {before:.3g} to {now:.3g}."
+        return make_alarm("diverging", sentence, remedy_of_divergence(recipe), {**numbers, "train_loss": now})
     advice = (
         "What is learned now does not carry over to held-out tests: the best snapshot is kept; try "
         f"{named(remedies('overfitting'))}, or a larger augment.pool."
     )
-    numbers = {"loss": loss, "lowest": lowest, "lowest_step": step, "gap": gap}
-    return make_alarm("overfitting", sentence, advice, numbers)
+    return make_alarm("overfitting", f"{sentence}.", advice, numbers)
 
 
 def plateau(row: Row, previous: Sequence[Row], recipe: Recipe, max_steps: int) -> Alarm | None:

@@ -56,11 +56,18 @@ def settings_apart(first: Recipe, second: Recipe) -> dict[str, tuple[Any, Any]]:
     return {key: pair for key, pair in difference(first, second).items() if key not in BESIDE_THE_POINT}
 
 
+def alike(run: RunFacts, other: RunFacts) -> bool:
+    """Whether two runs are of one arm."""
+    return run.recipe.experiment == other.recipe.experiment and same_arm(run.recipe, other.recipe)
+
+
 def group_runs(runs: Sequence[RunFacts]) -> list[Arm]:
-    """Arms in the order in which their first runs come."""
+    """Arms in the order in which their first runs come. Two experiments stay two arms where their recipes are alike (at
+    some presets a control is): each is asked for by its own name.
+    """
     groups: list[list[RunFacts]] = []
     for run in runs:
-        fitting = next((group for group in groups if same_arm(group[0].recipe, run.recipe)), None)
+        fitting = next((group for group in groups if alike(group[0], run)), None)
         if fitting is None:
             groups.append([run])
         elif all(run.folder != known.folder for known in fitting):

@@ -57,10 +57,10 @@ def arms_of_words(runs_dir: Path, base: str, others: Sequence[str]) -> tuple[Arm
 
 
 def arms_of_sweep(runs_dir: Path, sweep: Sweep) -> tuple[Arm, list[Arm], list[Missing]]:
-    """The control, the arms in the order of the sweep, and its runs without a final score. UserError (1) if the control
-    has no run at all.
+    """The control, the arms by name, and the sweep's runs without a final score. UserError (1) if the control has no
+    run at all. The order in which a sweep was asked for is one of haste; a table is read by name.
     """
-    facts: list[tuple[int, RunFacts]] = []
+    facts: list[tuple[str, RunFacts]] = []
     missing: list[Missing] = []
     for planned in sweep.runs:
         layout = RunFolder(runs_dir / planned.name)
@@ -74,7 +74,7 @@ def arms_of_sweep(runs_dir: Path, sweep: Sweep) -> tuple[Arm, list[Arm], list[Mi
         except UserError as error:
             missing.append({**entry, "state": "unreadable", "reason": error.message})
             continue
-        facts.append((sweep.experiments.index(planned.experiment), run))
+        facts.append((planned.experiment, run))
         if run.score is None:
             missing.append({**entry, "state": run.state, "reason": _why(layout)})
     arms = group_runs([run for _, run in sorted(facts, key=lambda entry: entry[0])])

@@ -80,6 +80,7 @@ def evaluate(
     *,
     max_steps: int | None = None,
     previous: Sequence[Mapping[str, Any]] = (),
+    train_loss: float | None = None,
     device: torch.device | str = "cpu",
     on_rows: Callable[[int], None] = _unwatched,
     by_lane: LaneEvaluator = whole_lane,
@@ -87,9 +88,10 @@ def evaluate(
     """Evaluate a predictor on "val" or "eval".
 
     `max_steps`: length of the run, for the alarms' warm-up (default: the recipe's, if it is given in steps; without
-    any, nothing is warming up); `previous`: the run's earlier evaluation rows; `on_rows` is told how many of
-    `num_predictions` each piece has done; `by_lane`: how a lane is evaluated, in as many parts as it likes (test-time
-    training takes a task at a time, `hrm_core/training/adapt.py`). UserError if the split has no pairs.
+    any, nothing is warming up); `previous`: the run's earlier evaluation rows; `train_loss`: the last mean token loss
+    of the training, for the alarms; `on_rows` is told how many of `num_predictions` each piece has done; `by_lane`: how
+    a lane is evaluated, in as many parts as it likes (test-time training takes a task at a time,
+    `hrm_core/training/adapt.py`). UserError if the split has no pairs.
     """
     started = time.perf_counter()
     lanes, in_split = chosen_pairs(dataset, recipe, split, kind)
@@ -108,6 +110,7 @@ def evaluate(
         **measured,
         "notes": notes(recipe, split, measured["pairs"], in_split, measured["oversize"]),
         "score": measured["metrics"][recipe.evaluation.score],
+        "train_loss": train_loss,
         "best": False,
     }
     steps = recipe.training.max_steps if max_steps is None else max_steps

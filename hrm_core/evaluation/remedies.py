@@ -53,7 +53,21 @@ def causes(recipe: Recipe) -> list[str]:
         found.append("loss.include_pad=false (most of a canvas is PAD)")
     if recipe.evaluation.score == "padded_accuracy":
         found.append("evaluation.score=exact (padded accuracy mostly counts PAD)")
-    return found
+    return found + lion_causes(recipe)
+
+
+def lion_causes(recipe: Recipe) -> list[str]:
+    """Lion at AdamW's rate takes steps of that size whatever the gradient; every seed that was tried came apart."""
+    lion = recipe.techniques.lion_swap
+    if lion is None or lion.lr_factor <= 0.5:
+        return []
+    return ["techniques.lion_swap.lr_factor=0.2 (EXP-10b: Lion wants a rate several times lower than AdamW's)"]
+
+
+def remedy_of_divergence(recipe: Recipe) -> str:
+    """What to try where losses rise."""
+    tries = [*lion_causes(recipe), "a lower optimizer.lr or optimizer.clip, or a longer schedule.warmup"]
+    return f"Try {', '.join(tries)}, in another run."
 
 
 def remedy(recipe: Recipe, finding: str) -> str:

@@ -53,7 +53,7 @@ class HRM(nn.Module):
         rule, prefix = recipe.techniques.rule_head, recipe.identity.prefix_tokens
         self.rule_head = None if rule is None else RuleHead(rule, config.hidden, prefix, generator)
         self.to(device)
-        self._rotary: dict[int, tuple[Tensor, Tensor]] = {}
+        self._rotary: dict[tuple[int, torch.dtype], tuple[Tensor, Tensor]] = {}
 
     @property
     def device(self) -> torch.device:
@@ -75,9 +75,9 @@ class HRM(nn.Module):
 
     def rotary(self, side: int) -> tuple[Tensor, Tensor]:
         """Position tables of a canvas, made once."""
-        if side not in self._rotary:
+        if (side, self.dtype) not in self._rotary:
             config = self.recipe.model
-            self._rotary[side] = rotary_tables(
+            self._rotary[side, self.dtype] = rotary_tables(
                 side,
                 self.recipe.identity.prefix_tokens,
                 config.hidden // config.heads,
@@ -86,7 +86,7 @@ class HRM(nn.Module):
                 self.dtype,
                 self.device,
             )
-        return self._rotary[side]
+        return self._rotary[side, self.dtype]
 
     def start_carry(self, embedded_BTD: Tensor) -> Carry:
         """Carry of a freshly admitted sample. Without input injection the input enters here, and only here."""

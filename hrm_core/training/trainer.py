@@ -147,6 +147,7 @@ class Trainer:
         progress.row_seconds, progress.row_steps, progress.row_tokens = 0.0, 0, 0
         events = self.parts.techniques.row(row)
         self.last_row = row
+        progress.train_loss = row["token_loss"]
         self.writer.metrics(row)
         self._heed(events)
         if time.monotonic() - self._log_at > LOG_EVERY_S:

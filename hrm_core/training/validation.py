@@ -71,6 +71,7 @@ class Validator:
                 parts.weights_name,
                 max_steps=progress.plan.max_steps,
                 previous=self.previous,
+                train_loss=progress.train_loss,
                 device=parts.model.device,
                 on_rows=self._beat,
             )

@@ -118,7 +118,7 @@ def test_views_settings_and_weights(made: Made) -> None:
 def test_what_is_measured_on_request(made: Made) -> None:
     row = told(made.eval("small", "--json", "--views", "1", "--color-copies", "2", "--sharpness", "--latency"))
     assert row["color_copies"]["tests"] == row["pairs"] and len(row["color_copies"]["exact"]) == 2
-    assert len(row["sharpness"]["radii"]) == 2 and row["latency"]["parameters"] > 0
+    assert len(row["sharpness"]["radii"]) == 3 and row["latency"]["parameters"] > 0
     shown = made.eval("small", "--views", "1", "--color-copies", "2", "--sharpness", "--latency").stdout
     for words in ("2 copies in permuted colours", "rises by", "one puzzle at batch 1", "entropy of halting"):
         assert words in shown

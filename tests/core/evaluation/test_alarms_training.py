@@ -51,6 +51,21 @@ def test_halting_in_one_segment_is_a_collapse_and_never_halting_is_none() -> Non
     assert "EXP-05" in alarm["advice"]
 
 
+def test_a_rise_of_both_losses_is_divergence_and_names_lion() -> None:
+    """A swap to Lion at AdamW's rate: the training loss doubles with the validation loss."""
+    then, now = row(300, train_loss=0.5), row(500, loss=1.6, train_loss=1.2)
+    (alarm,) = alarms(now, then)
+    assert alarm["name"] == "diverging"
+    assert alarm["sentence"].endswith("and the training loss has risen with it, 0.5 to 1.2.")
+    assert alarm["advice"].startswith("Try a lower optimizer.lr")
+    lion = build_recipe("EXP-10", ["training.max_steps=1000"]).recipe
+    assert "lr_factor=0.2" in alarms(now, then, recipe=lion)[0]["advice"]
+    scaled = build_recipe("EXP-10b", ["training.max_steps=1000"]).recipe
+    assert "lr_factor" not in alarms(now, then, recipe=scaled)[0]["advice"]
+    assert names(row(500, loss=1.6, train_loss=0.3), then) == ["overfitting"]
+    assert names(row(500, loss=1.6, train_loss=0.55), then) == ["overfitting"]
+
+
 def test_overfitting_is_a_rise_from_the_lowest_until_it_is_divergence() -> None:
     assert names(row(500, loss=1.31), row(300)) == ["overfitting"]
     assert names(row(500, loss=1.3), row(300)) == []

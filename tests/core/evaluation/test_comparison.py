@@ -67,6 +67,12 @@ def test_only_the_seed_may_differ_within_an_arm(made_runs: Any) -> None:
     assert [[run.seed for run in arm.runs] for arm in arms] == [[1, 2], [1], [1]]
 
 
+def test_two_experiments_stay_two_arms_where_their_recipes_are_alike(made_runs: Any) -> None:
+    names = ["EXP-00p", "EXP-02c"]
+    paths = [made_runs.make(name, name, overrides=["preset=demo"]) for name in names]
+    assert [arm.name for arm in group_runs([read_facts(path) for path in paths])] == names
+
+
 def test_the_same_seed_twice_is_one_observation_and_the_finished_one(made_runs: Any) -> None:
     paths = [made_runs.make("whole", scores=(0.3,)), made_runs.make("broken", scores=(0.9,), state="lost")]
     (arm,) = group_runs([read_facts(path) for path in paths])
