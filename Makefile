@@ -12,6 +12,9 @@ BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/.installed-run
 TEST_STAMP := $(VENV)/.installed-test
 PYTEST_ARGS ?=
+# Two processes, a test file each at a time: 6 minutes instead of 11 on two cores. No speed is measured beside another test.
+TEST_JOBS ?= 2
+PARALLEL := -n $(TEST_JOBS) --dist loadfile --benchmark-disable
 
 # $(call step,NAME,COMMAND): runs a command and prints how long it took.
 define step
@@ -68,10 +71,10 @@ imports: $(TEST_STAMP)
 	$(call step,import contracts,$(BIN)/lint-imports --no-logo)
 
 pytest: $(TEST_STAMP)
-	$(call step,tests,$(BIN)/python -m pytest -q $(PYTEST_ARGS))
+	$(call step,tests,$(BIN)/python -m pytest -q $(PARALLEL) $(PYTEST_ARGS))
 
 slow: $(TEST_STAMP)
-	$(call step,slow tests,$(BIN)/python -m pytest -q -m 'slow and not gpu' --timeout 1200 $(PYTEST_ARGS))
+	$(call step,slow tests,$(BIN)/python -m pytest -q -m 'slow and not gpu' --timeout 1200 $(PARALLEL) $(PYTEST_ARGS))
 
 gpu: $(TEST_STAMP)
 	$(call step,gpu tests,$(BIN)/python -m pytest -q -m gpu --timeout 600 $(PYTEST_ARGS))
