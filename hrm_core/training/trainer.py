@@ -186,7 +186,8 @@ class Trainer:
     def _decay(self) -> Decay:
         start = self.schedule.decay_start()
         if start is None:
-            return "none"
+            # An averaged tail is such a run's decay: nothing stops it before its mean has been made.
+            return "none" if self.recipe.techniques.swa_tail is None else "under_way"
         return "under_way" if self.progress.step >= start else "ahead"
 
     def _obey(self, decision: EarlyStop | None) -> None:

@@ -75,6 +75,14 @@ def test_the_tail_is_evaluated_with_its_mean_and_no_full_validation_is_skipped_i
     ]
 
 
+def test_early_stop_does_not_end_a_run_before_its_tail(arc1_file: Path, tmp_path: Path) -> None:
+    """A constant rate has no decay that could begin sooner; the tail stands in its place."""
+    with (plain := make(arc1_file, tmp_path / "plain")).writer:
+        assert plain._decay() == "none"
+    with (tail := make(arc1_file, tmp_path / "tail", "techniques.swa_tail.start=0.5")).writer:
+        assert tail._decay() == "under_way"
+
+
 def test_the_swap_is_an_event_and_a_spike_after_it_is_answered(
     arc1_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
