@@ -10,7 +10,7 @@ from torch import nn
 
 from hrm_core.learning.averaging import Average
 from hrm_core.learning.flat import FlatParameters
-from hrm_core.learning.optimizers import TrunkOptimizer, orthogonalize
+from hrm_core.learning.optimizers import TrunkOptimizer, orthogonalize, product_dtype
 from hrm_core.learning.rows import RowsOptimizer, sum_by_row
 from hrm_core.learning.schedules import Schedule
 from hrm_core.recipe.learning import AveragingConfig, OptimizerConfig, RowsConfig
@@ -209,3 +209,16 @@ def test_cycles_that_do_not_divide_the_run_differ_by_a_step(span: int, restarts:
     assert [without.factor(step) for step in range(span)] == pytest.approx(
         [0.5 * (1 + math.cos(math.pi * step / span)) for step in range(span)]
     )
+
+
+@pytest.mark.parametrize(
+    ("device", "bf16", "expected"), [("cpu", False, "float32"), ("cpu", True, "bfloat16"), ("cuda", False, "bfloat16")]
+)
+def test_products_are_in_bf16_only_where_that_is_fast(
+    device: str, bf16: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a CPU without avx512_bf16 an update of the demonstration took 1.1 s in bf16 and 0.07 s in fp32."""
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bf16)
+    assert str(product_dtype(torch.device(device))) == f"torch.{expected}"
+    matrices = torch.randn(2, 8, 4, generator=torch.Generator().manual_seed(0))
+    assert orthogonalize(matrices).dtype == torch.float32
