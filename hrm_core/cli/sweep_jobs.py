@@ -7,7 +7,6 @@ their own, so that one Ctrl-C reaches them once, through here. What runs a sweep
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ from hrm_core.runs.control import request
 from hrm_core.runs.launch import start_process
 from hrm_core.runs.layout import RunFolder
 from hrm_core.runs.reader import output_tail, read_run
+from hrm_core.runs.signals import answered
 from hrm_core.runs.sweeps import PlannedRun
 
 POLL_S = 0.2
@@ -157,13 +157,8 @@ class SweepJobs:
                 self.signals += 1
             last[0] = time.monotonic()
 
-        wanted = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-        before = [signal.signal(number, asked) for number in wanted]
-        try:
+        with answered(asked):
             yield
-        finally:
-            for number, handler in zip(wanted, before, strict=True):
-                signal.signal(number, handler)
 
 
 def _data(words: Sequence[str]) -> list[str]:

@@ -20,6 +20,7 @@ import torch
 from hrm_core.data.dataset import Dataset
 from hrm_core.recipe.spans import parse_time
 from hrm_core.runs.control import Inbox
+from hrm_core.runs.signals import answered
 from hrm_core.runs.snapshots import latest_good, prune
 from hrm_core.runs.writer import RunWriter
 from hrm_core.techniques.points import Event
@@ -366,10 +367,5 @@ class Trainer:
                 raise KeyboardInterrupt
             self._finish("stopped", f"signal {signal.Signals(number).name}")
 
-        wanted = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-        before = [signal.signal(number, asked) for number in wanted]
-        try:
+        with answered(asked):
             yield
-        finally:
-            for number, handler in zip(wanted, before, strict=True):
-                signal.signal(number, handler)

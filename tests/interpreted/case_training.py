@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
+from small_step import make_parts, recipe
 from torch import Tensor
 
 from hrm_core.model.layers import Block, run_level
@@ -19,17 +16,6 @@ from hrm_core.training.step import StepParts, Sum, train_step
 from triton_kernels import launch, runtime
 
 STEPS = 30
-
-
-def small() -> ModuleType:
-    """The tiny step of `tests/core/training/test_step.py`."""
-    path = Path(__file__).parents[1] / "core/training/test_step.py"
-    spec = importlib.util.spec_from_file_location("small_step", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["small_step"] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def losses(parts: StepParts, steps: int) -> list[float]:
@@ -93,11 +79,10 @@ def large_blocks() -> Iterator[None]:
 
 @pytest.mark.slow
 def test_thirty_steps_with_kernels_equal_thirty_with_references() -> None:
-    module = small()
-    chosen = module.recipe(model__hidden=128, model__heads=2, training__batch=4, halting__exploration=0.3)
+    chosen = recipe(model__hidden=128, model__heads=2, training__batch=4, halting__exploration=0.3)
     with runtime.mode("off"):
-        expected = losses(module.make_parts(chosen), STEPS)
+        expected = losses(make_parts(chosen), STEPS)
     with runtime.mode("force"), large_blocks():
-        actual = losses(module.make_parts(chosen), STEPS)
+        actual = losses(make_parts(chosen), STEPS)
     assert expected[-1] < expected[0]
     assert max(abs(one - other) for one, other in zip(actual, expected, strict=True)) < 1e-4

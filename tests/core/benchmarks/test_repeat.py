@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Iterator
-from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
+from small_step import make_parts, recipe
 from torch import Tensor
 
 from hrm_core.benchmarks.repeat import (
@@ -27,23 +24,9 @@ from hrm_core.training.step import StepParts
 from triton_kernels.residual_norm import reference
 
 
-def small() -> ModuleType:
-    """The tiny model of `tests/core/training/test_step.py`."""
-    path = Path(__file__).parents[1] / "training/test_step.py"
-    spec = importlib.util.spec_from_file_location("small_step", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["small_step"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-SMALL = small()
-
-
 @pytest.fixture
 def parts() -> StepParts:
-    made: StepParts = SMALL.make_parts(SMALL.recipe())
+    made: StepParts = make_parts(recipe())
     return made
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import torch
+from small_step import NoHost
 from technique_bench import run_steps, tiny_parts
 from technique_table import CASES
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from hrm_core.training.checkpoint import load_state, save_snapshot
 from hrm_core.training.graphs import StepGraphs, static_buffers, warm_up
@@ -77,24 +77,6 @@ def test_evaluation_puts_the_weights_back(name: str, arc1_file: Path) -> None:
     with pytest.raises(ZeroDivisionError), parts.evaluation_weights():
         raise ZeroDivisionError
     assert_equal(state(parts), before)
-
-
-class NoHost(TorchDispatchMode):
-    """Notes operations that would make the host wait for the device, or whose shape depends on data."""
-
-    FORBIDDEN = ("_local_scalar_dense", "nonzero", "unique", "masked_select", "item", "is_nonzero", "equal")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = func.overloadpacket.__name__
-        if any(name == word or name.startswith((f"{word}_", f"_{word}")) for word in self.FORBIDDEN):
-            self.found.append(name)
-        if name == "index" and any(index is not None and index.dtype == torch.bool for index in args[1]):
-            self.found.append("boolean index")
-        return func(*args, **(kwargs or {}))
 
 
 @pytest.mark.parametrize("name", NAMES)

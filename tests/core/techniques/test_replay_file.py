@@ -98,12 +98,9 @@ def claims_much(file: h5py.File) -> None:
         file[LANE].create_dataset(name, (10**12, *trailing), dtype, chunks=(1024, *trailing))
 
 
-def test_pair(file: h5py.File) -> None:
+def untrained_pair(file: h5py.File) -> None:
     """The pairs of a task are numbered demonstrations first: 1,999 is none that is trained on."""
     replace("pair", first(1999))(file)
-
-
-test_pair.__test__ = False  # type: ignore[attr-defined]
 
 
 def to_attribute(name: str, value: Any) -> Callable[[h5py.File], None]:
@@ -142,7 +139,7 @@ HOSTILE: dict[str, tuple[Callable[[h5py.File], None], str]] = {
     "segment that there is not": (replace("cycle", first(5)), "cycle is not within"),
     "step before the first": (replace("step", first(-1)), "step is not within"),
     "time not a number": (replace("time", first(np.nan)), "time is not within"),
-    "pair not trained on": (test_pair, "does not train on"),
+    "pair not trained on": (untrained_pair, "does not train on"),
     "task that there is not": (replace("task", first(2**30)), "does not train on"),
 }
 

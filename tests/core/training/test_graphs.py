@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from functools import partial
-from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
+from small_step import make_parts, recipe
 
 from hrm_core.errors import UserError
 from hrm_core.model.copies import WeightCopies
@@ -25,20 +22,6 @@ from hrm_core.training.graphs import (
 )
 from hrm_core.training.setup import check_graphs
 from hrm_core.training.step import StepParts, train_step
-
-
-def small() -> ModuleType:
-    """The tiny model of `test_step.py`."""
-    path = Path(__file__).with_name("test_step.py")
-    spec = importlib.util.spec_from_file_location("small_step", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["small_step"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-SMALL = small()
 
 
 def recorded(log: list[str], work: Work) -> Work:
@@ -62,7 +45,7 @@ def assert_same(left: list[torch.Tensor], right: list[torch.Tensor]) -> None:
 
 
 def test_warm_up_puts_every_buffer_back() -> None:
-    parts = SMALL.make_parts(SMALL.recipe())
+    parts = make_parts(recipe())
     for _ in range(3):
         train_step(parts)
     before = values(parts)
@@ -73,7 +56,7 @@ def test_warm_up_puts_every_buffer_back() -> None:
 
 
 def test_warm_up_puts_buffers_back_when_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    parts = SMALL.make_parts(SMALL.recipe())
+    parts = make_parts(recipe())
     before = values(parts)
 
     def breaks(parts: StepParts) -> None:
@@ -87,19 +70,19 @@ def test_warm_up_puts_buffers_back_when_it_fails(monkeypatch: pytest.MonkeyPatch
 
 
 def test_one_graph_a_lane_and_one_for_the_update() -> None:
-    parts = SMALL.make_parts(SMALL.recipe())
+    parts = make_parts(recipe())
     log: list[str] = []
     StepGraphs(parts, partial(recorded, log), warm_up)
     assert log == ["step_lane"] * len(parts.lanes) + ["update"]
     log.clear()
-    half = SMALL.make_parts(SMALL.recipe(training__dtype="bf16"), dtype=torch.bfloat16)
+    half = make_parts(recipe(training__dtype="bf16"), dtype=torch.bfloat16)
     half = half._replace(copies=WeightCopies(half.model, torch.bfloat16))
     StepGraphs(half, partial(recorded, log), warm_up)
     assert log == ["begin", *["step_lane"] * len(parts.lanes), "update"]
 
 
 def test_capture_and_replays_equal_eager_steps() -> None:
-    eager, captured = SMALL.make_parts(SMALL.recipe()), SMALL.make_parts(SMALL.recipe())
+    eager, captured = make_parts(recipe()), make_parts(recipe())
     graphs = fake_capture(captured)
     for _ in range(4):
         train_step(eager)
@@ -108,7 +91,7 @@ def test_capture_and_replays_equal_eager_steps() -> None:
 
 
 def test_a_capture_that_fails_falls_back_and_says_so() -> None:
-    parts, twin = SMALL.make_parts(SMALL.recipe()), SMALL.make_parts(SMALL.recipe())
+    parts, twin = make_parts(recipe()), make_parts(recipe())
 
     def fails(parts: StepParts) -> StepGraphs:
         warm_up(parts)
@@ -123,7 +106,7 @@ def test_a_capture_that_fails_falls_back_and_says_so() -> None:
     step()
     train_step(twin)
     assert_same(values(parts), values(twin))
-    forced = SMALL.make_parts(SMALL.recipe(training__graph="force"))
+    forced = make_parts(recipe(training__graph="force"))
     with pytest.raises(RuntimeError):
         captured_or_eager(forced, fails, said.append)
 
@@ -143,9 +126,9 @@ def test_where_graphs_are_wanted() -> None:
 @pytest.mark.gpu
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_replay_equals_eager_step_by_step_on_a_gpu(dtype: torch.dtype) -> None:
-    chosen = SMALL.recipe()
-    eager = SMALL.make_parts(chosen, torch.device("cuda"), dtype)
-    captured = SMALL.make_parts(chosen, torch.device("cuda"), dtype)
+    chosen = recipe()
+    eager = make_parts(chosen, torch.device("cuda"), dtype)
+    captured = make_parts(chosen, torch.device("cuda"), dtype)
     graphs = capture_step(captured)
     for _ in range(20):
         train_step(eager)

@@ -8,45 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small_trainer import make_trainer
 
-from hrm_core.data.dataset import load_dataset
-from hrm_core.recipe.lay import build_recipe
-from hrm_core.recipe.toml_io import to_toml
 from hrm_core.runs.control import request
 from hrm_core.runs.reader import events, metrics_rows, read_run
-from hrm_core.runs.writer import RunWriter
-from hrm_core.training.plan import make_plan
-from hrm_core.training.policy import Policy
-from hrm_core.training.progress import Progress
-from hrm_core.training.setup import build_parts, choose_device
 from hrm_core.training.trainer import Trainer
 from hrm_core.training.validation_gate import EarlyStop
 
-TINY = (
+COURSE = (
     "training.max_steps=60",
-    "training.batch=4",
-    "training.dtype=fp32",
-    "training.log_every=1",
     "training.checkpoint_every=10",
     "training.fast_validation_every=30",
     "training.full_validation_every=30",
     "schedule.warmup=5",
-    "model.hidden=32",
-    "model.heads=1",
-    "model.h_layers=1",
-    "model.l_layers=1",
-    "halting.max_segments=2",
-    "evaluation.views=1",
-    "evaluation.segment_grids=0",
 )
 
 
 def make(arc1_file: Path, folder: Path, *overrides: str) -> Trainer:
-    recipe = build_recipe("demo", (*TINY, *overrides)).recipe
-    dataset = load_dataset(arc1_file, recipe.data)
-    parts = build_parts(recipe, dataset, choose_device(recipe.training))
-    writer = RunWriter.create(folder, to_toml(recipe), {"experiment": "demo"})
-    return Trainer(writer, parts, dataset, Progress(make_plan(recipe)), Policy(), writer.log)
+    return make_trainer(arc1_file, folder, (*COURSE, *overrides))
 
 
 def kinds(folder: Path) -> list[str]:
