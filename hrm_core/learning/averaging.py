@@ -7,8 +7,8 @@ first steps are forgotten soon. A step takes the trunk in while it updates it (`
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import final
 
 import torch
@@ -17,6 +17,19 @@ from torch import Tensor
 from hrm_core.recipe.learning import AveragingConfig
 from triton_kernels.fused_update import Averaging
 from triton_kernels.fused_update.reference import average_weight
+
+
+@contextmanager
+def swapped_in(sources: Sequence[Tensor], others: Sequence[Tensor]) -> Iterator[None]:
+    """Within the block the sources hold the others' values; afterwards their own, whatever happened."""
+    raw = [source.clone() for source in sources]
+    try:
+        for source, other in zip(sources, others, strict=True):
+            source.copy_(other)
+        yield
+    finally:
+        for source, saved in zip(sources, raw, strict=True):
+            source.copy_(saved)
 
 
 @final
@@ -55,20 +68,9 @@ class Average:
             for average, source in zip(self.averages[1:], self.sources[1:], strict=True):
                 average.lerp_(source, average_weight(counted))
 
-    @contextmanager
-    def evaluation_weights(self) -> Iterator[None]:
+    def evaluation_weights(self) -> AbstractContextManager[None]:
         """Within the block the sources hold the averages."""
-        if not self.averages:
-            yield
-            return
-        raw = [source.clone() for source in self.sources]
-        try:
-            for source, average in zip(self.sources, self.averages, strict=True):
-                source.copy_(average)
-            yield
-        finally:
-            for source, saved in zip(self.sources, raw, strict=True):
-                source.copy_(saved)
+        return swapped_in(self.sources if self.averages else (), self.averages)
 
     def state(self) -> dict[str, Tensor]:
         """Everything that a resumed run needs, by name."""

@@ -11,13 +11,14 @@ A run that ends early, or is made longer in its tail, may end between low points
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any, final
 
 import torch
 
+from hrm_core.learning.averaging import swapped_in
 from hrm_core.recipe.techniques import SwaTailConfig
 from hrm_core.techniques.points import Bench, Event, Plug
 from hrm_core.techniques.timeline import NEVER
@@ -95,20 +96,9 @@ class SwaTail:
             return ()
         return (Event("swa_first_capture", "evaluations use the averaged weights from here on"),)
 
-    @contextmanager
-    def evaluation_weights(self) -> Iterator[None]:
+    def evaluation_weights(self) -> AbstractContextManager[None]:
         """Within the block the model has the means, once there are any."""
-        if not self.captures:
-            yield
-            return
-        held = [source.clone() for source in self.sources]
-        try:
-            for source, mean in zip(self.sources, self.means, strict=True):
-                source.copy_(mean)
-            yield
-        finally:
-            for source, saved in zip(self.sources, held, strict=True):
-                source.copy_(saved)
+        return swapped_in(self.sources, self.means) if self.captures else nullcontext()
 
     def weights_name(self) -> str | None:
         """What evaluations call the means."""
