@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from hrm_core.data.grids import MAX_SIDE, NUM_COLORS
 from hrm_core.data.object_maps import Feature, object_maps, token_fields
+from hrm_core.model.embeddings import one_hot
 from hrm_core.model.layers import lecun_normal
 from triton_kernels.lay import FIRST_COLOR
 
@@ -134,8 +135,7 @@ def graph_nodes(labels_BT: Tensor, tokens_BT: Tensor, num_nodes: int, side: int,
         low, high = (_reduce(labels, values, num_nodes, how, start) for how, start in (("amin", side), ("amax", -1)))
         sizes.append((high - low + 1) / MAX_SIDE)
     color = tokens_BT.long().gather(1, first.clamp(max=cells - 1)) - FIRST_COLOR
-    one_hot = (color[..., None] == torch.arange(NUM_COLORS, device=color.device)).float()
-    features = torch.cat([one_hot, torch.stack([*columns, *sizes], dim=-1)], dim=-1)
+    features = torch.cat([one_hot(color, NUM_COLORS), torch.stack([*columns, *sizes], dim=-1)], dim=-1)
     touching = touching_objects(labels, num_nodes, side, neighbors)
     return Nodes(features * present[..., None], first, touching)
 
