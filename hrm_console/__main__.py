@@ -56,13 +56,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return print_once(runs_dir)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return refuse("hrm-console needs a terminal; hrm-console --once and hrm list print instead", 2)
+    from hrm_core.runs.user_settings import read_settings
+
+    settings = read_settings()
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
     if os.environ.get("SSH_CONNECTION"):
         os.environ.setdefault("TEXTUAL_FPS", "15")
     from hrm_console.app import ConsoleApp
 
-    app = ConsoleApp(runs_dir, open_run=options.run)
-    app.run(mouse=not options.no_mouse)
+    app = ConsoleApp(runs_dir, open_run=options.run, settings=settings)
+    app.run(mouse=settings.flag("console.mouse") and not options.no_mouse)
     return app.return_code or 0
 
 

@@ -1,164 +1,38 @@
-"""The one table of everything a key does. From it come the bindings, the footer, the help screen and the palette.
+"""The one table of everything a key does. From it come bindings, footer, help, palette and the README's table of keys.
 
-Each `Action` names its keys, the method that it calls (`action_<call>` on the screen, or on the app where it starts
-with "app."), a word for the footer and a sentence for the help. Nothing binds a key anywhere else, except the movement
-keys inside widgets, which are listed in `MOVEMENT` for the help screen.
+The rows are in `tables/`, one file a screen. Nothing binds a key anywhere else, except the movement keys inside
+widgets, which are listed in `MOVEMENT` for the help screen. A key map (action's id -> keys, from the user's keys.toml)
+changes what is bound and what is shown alike.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import final
+from collections.abc import Mapping
+from dataclasses import replace
 
 from textual.binding import Binding, BindingType
 
+from hrm_console.action import Action
+from hrm_console.rooms import DIALOGS, ROOMS
+from hrm_console.tables import (
+    dialogs,
+    everywhere,
+    launch,
+    run,
+    runs,
+    shared,
+)
+
 EVERYWHERE = "everywhere"
-SCREENS = {
-    EVERYWHERE: "Everywhere",
-    "runs": "Runs",
-    "run": "One run",
-    "launch": "Launch",
-    "stop": "Stopping a run",
-}
-
-
-@final
-@dataclass(frozen=True)
-class Action:
-    """One thing a key does. `keys` in Textual's names, the first is shown; `shown` is how the footer writes it."""
-
-    id: str
-    keys: str
-    shown: str
-    call: str
-    word: str
-    sentence: str
-    screens: tuple[str, ...]
-    footer: bool = True
-    priority: bool = False
-
+SCREENS = {EVERYWHERE: "Everywhere", **{name: room.title for name, room in ROOMS.items()}, **DIALOGS}
 
 ACTIONS: tuple[Action, ...] = (
-    Action("open", "enter", "enter", "open", "open", "Open the run under the cursor.", ("runs",)),
-    Action("launch", "n", "n", "app.launch", "new run", "Choose an experiment and start a run.", ("runs", "run")),
-    Action(
-        "stop",
-        "s",
-        "s",
-        "stop",
-        "stop",
-        "Stop the run. Asks once: at the next checkpoint, or now.",
-        ("runs", "run"),
-    ),
-    Action("pause", "p", "p", "pause", "pause", "Pause the run, or let a paused one go on.", ("runs", "run")),
-    Action(
-        "resume",
-        "r",
-        "r",
-        "resume",
-        "resume",
-        "Resume a run that was lost, stopped or failed, from its last checkpoint.",
-        ("runs", "run"),
-    ),
-    Action(
-        "page_1", "1", "1", "page('curves')", "curves", "Show the curves (small terminals show one page).", ("run",)
-    ),
-    Action("page_2", "2", "2", "page('status')", "status", "Show the status: where the run is and its best.", ("run",)),
-    Action("page_3", "3", "3", "page('alarms')", "alarms", "Show the alarms in words, with what to try.", ("run",)),
-    Action("page_4", "4", "4", "page('log')", "log", "Show the log.", ("run",)),
-    Action(
-        "charts_next",
-        "right_square_bracket",
-        "]",
-        "charts(1)",
-        "next charts",
-        "Show the next charts where not all fit.",
-        ("run",),
-        footer=False,
-    ),
-    Action(
-        "charts_previous",
-        "left_square_bracket",
-        "[",
-        "charts(-1)",
-        "previous charts",
-        "Show the charts before these.",
-        ("run",),
-        footer=False,
-    ),
-    Action(
-        "zoom",
-        "z",
-        "z",
-        "zoom",
-        "zoom",
-        "Give one chart the whole room, or show them all again. ] and [ go through them.",
-        ("run",),
-    ),
-    Action(
-        "log_scale",
-        "y",
-        "y",
-        "log_scale",
-        "log y",
-        "Draw loss and gradient norm on a log scale, or not.",
-        ("run",),
-        footer=False,
-    ),
-    Action(
-        "smooth",
-        "e",
-        "e",
-        "smooth",
-        "smooth",
-        "Smooth the training curves: off, a little, much.",
-        ("run",),
-        footer=False,
-    ),
-    Action(
-        "start",
-        "f5,ctrl+s",
-        "F5",
-        "start",
-        "start",
-        "Start the run that the form describes.",
-        ("launch",),
-        priority=True,
-    ),
-    Action("preset_next", "ctrl+t", "^t", "preset(1)", "preset", "Choose the next preset.", ("launch",), priority=True),
-    Action("stop_checkpoint", "c", "c", "choose('stop')", "checkpoint", "Stop at the next checkpoint.", ("stop",)),
-    Action("stop_now", "n", "n", "choose('stop-now')", "now", "Stop now, after the step under way.", ("stop",)),
-    Action("back", "escape", "esc", "back", "back", "Go back to the screen before.", ("run", "launch", "stop", "help")),
-    Action(
-        "help",
-        "question_mark,f1",
-        "?",
-        "app.help",
-        "help",
-        "Show this page. F1 does it inside a text field too.",
-        (EVERYWHERE,),
-    ),
-    Action(
-        "palette",
-        "ctrl+p",
-        "^p",
-        "app.command_palette",
-        "palette",
-        "Find an action by its name.",
-        (EVERYWHERE,),
-        footer=False,
-        priority=True,
-    ),
-    Action(
-        "quit",
-        "ctrl+q",
-        "^q",
-        "app.quit",
-        "quit",
-        "Leave the app. Runs go on without it.",
-        (EVERYWHERE,),
-        priority=True,
-    ),
+    *runs.ACTIONS,
+    *run.ACTIONS,
+    *launch.ACTIONS,
+    *dialogs.ACTIONS,
+    *shared.ACTIONS,
+    *everywhere.ACTIONS,
 )
 
 MOVEMENT: tuple[tuple[str, str], ...] = (
@@ -168,11 +42,51 @@ MOVEMENT: tuple[tuple[str, str], ...] = (
     ("tab shift+tab", "Next and previous pane or field."),
 )
 
+KEY_NAMES = {
+    "question_mark": "?",
+    "escape": "esc",
+    "right_square_bracket": "]",
+    "left_square_bracket": "[",
+    "slash": "/",
+    "backslash": "\\",
+    "plus": "+",
+    "minus": "-",
+    "equals_sign": "=",
+    "comma": ",",
+    "full_stop": ".",
+    "colon": ":",
+    "semicolon": ";",
+    "less_than_sign": "<",
+    "greater_than_sign": ">",
+    "exclamation_mark": "!",
+    "number_sign": "#",
+    "asterisk": "*",
+    "pageup": "pgup",
+    "pagedown": "pgdn",
+    "delete": "del",
+}
 
-def actions_of(screen: str) -> tuple[Action, ...]:
+
+def key_name(key: str) -> str:
+    """How a key is written for a reader: ^q, F5, ?, esc."""
+    if key.startswith("ctrl+"):
+        return "^" + key.removeprefix("ctrl+")
+    if len(key) in (2, 3) and key[0] == "f" and key[1:].isdigit():
+        return key.upper()
+    return KEY_NAMES.get(key, key)
+
+
+def remapped(action: Action, keymap: Mapping[str, str]) -> Action:
+    """The action with the user's keys, where the map names it."""
+    keys = keymap.get(action.id)
+    return action if keys is None else replace(action, keys=keys, shown=key_name(keys.partition(",")[0]))
+
+
+def actions_of(screen: str, keymap: Mapping[str, str] | None = None) -> tuple[Action, ...]:
     """The actions of a screen, in the order of the table, those of every screen last."""
-    own = tuple(action for action in ACTIONS if screen in action.screens)
-    return own + tuple(action for action in ACTIONS if EVERYWHERE in action.screens)
+    own = [action for action in ACTIONS if screen in action.screens]
+    common = [action for action in ACTIONS if EVERYWHERE in action.screens and screen not in action.screens]
+    return tuple(remapped(action, keymap or {}) for action in own + common)
 
 
 def bindings_of(screen: str) -> list[BindingType]:

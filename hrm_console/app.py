@@ -1,40 +1,46 @@
 """The app: one runs folder, one watching thread, a stack of screens. It paints first and reads then.
 
-messages of watching.py -> `runs` and `feed`, kept here, and the screen in sight is told; keys -> launching.py in a
-thread -> a toast. Nothing here reads a file, trains, or blocks the event loop. Importing this module loads no torch,
-numpy, h5py, scipy, triton or plotext; `hrm_core.recipe` is imported after the first frame, in recipes.py.
+messages of watching.py -> `runs` and feeds, kept here, and the screen in sight is told; keys -> work in a thread ->
+`Done` back here. Nothing here reads a file, trains, or blocks the event loop. Importing this module loads no torch,
+numpy, h5py, scipy, triton or plotext; `hrm_core.recipe` is imported after the first frame, in recipes.py; screens other
+than the runs screen are imported when they are opened.
 """
 
 from __future__ import annotations
 
+import importlib
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import ClassVar, final
+from typing import Any, ClassVar, TypeVar, final
 
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
-from textual.message import Message
 from textual.screen import ModalScreen, Screen
 
-from hrm_console.actions import ACTIONS, EVERYWHERE, bindings_of
-from hrm_console.describe import can_resume, can_steer
+from hrm_console.actions import EVERYWHERE, actions_of, bindings_of
+from hrm_console.asking import Answer, ask
 from hrm_console.feed import Feed
-from hrm_console.launching import Launcher, resume_argv, run_command, steer
+from hrm_console.keys import keys_path, read_keymap
+from hrm_console.launching import Launcher, run_command
 from hrm_console.listing import RunLine
-from hrm_console.messages import RunRead, RunsRead, Started, Steered
-from hrm_console.screens.help import HelpScreen
-from hrm_console.screens.launch import LaunchScreen
-from hrm_console.screens.run import RunScreen
+from hrm_console.messages import Done, Failed, RunRead, RunsRead
+from hrm_console.rooms import ROOMS
+from hrm_console.screens.base import Room
 from hrm_console.screens.runs import RunsScreen
-from hrm_console.screens.stop import StopScreen
-from hrm_console.theme import CALM, PLAIN, palette_for, theme_for
+from hrm_console.session import Session, read_session, write_session
+from hrm_console.steering import Steering
+from hrm_console.theme import THEMES, look_for
 from hrm_console.watching import Watching
+from hrm_core.errors import UserError
 from hrm_core.runs.text import clean
+from hrm_core.runs.user_settings import UserSettings, read_settings
 
 FEED_PAUSE_S = 0.1
 TOAST_LENGTH = 300
 FIRST_FRAME_S = 0.02
+REMEMBER_S = 1.0
+Result = TypeVar("Result")
 
 
 @final
@@ -42,38 +48,73 @@ class ConsoleApp(App[int]):
     """`runs_dir` holds the runs; `launcher` runs an argv to its end; `open_run` is opened when it is first seen."""
 
     TITLE = "hrm-console"
-    CSS_PATH = [f"screens/{name}.tcss" for name in ("app", "runs", "run", "launch", "dialogs")]
+    CSS_PATH = sorted((Path(__file__).parent / "screens").glob("*.tcss"))
     BINDINGS: ClassVar[list[BindingType]] = bindings_of(EVERYWHERE)
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-short"), (36, "-tall")]
 
     def __init__(
-        self, runs_dir: Path, *, launcher: Launcher = run_command, open_run: str | None = None, tick_s: float = 0.5
+        self,
+        runs_dir: Path,
+        *,
+        launcher: Launcher = run_command,
+        asker: Callable[[Sequence[str]], Answer] = ask,
+        open_run: str | None = None,
+        tick_s: float | None = None,
+        settings: UserSettings | None = None,
+        keys_file: Path | None = None,
     ) -> None:
         super().__init__()
         self.runs_dir = runs_dir
         self.launcher = launcher
+        self.asker = asker
         self.open_run = open_run
+        self.settings = read_settings() if settings is None else settings
+        self.keys_file = keys_file
+        self.keymap: dict[str, str] = {}
         self.runs: tuple[RunLine, ...] = ()
         self.trouble = ""
         self.runs_known = False
-        self.feed: Feed | None = None
+        self.subject: str | None = None
+        self.feeds: dict[str, Feed] = {}
         self.feed_due = False
-        self.palette = palette_for(self.console.color_system)
+        self.session = Session()
+        self.session_due = False
         self.animation_level = "none"
-        self.watching = Watching(runs_dir, self.post_message, tick_s)
-        self.register_theme(CALM)
-        self.register_theme(PLAIN)
-        self.theme = theme_for(self.console.color_system)
+        self.steering = Steering(self)
+        self.watching = Watching(
+            runs_dir, self.post_message, self.settings.number("console.refresh_s") if tick_s is None else tick_s
+        )
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.theme, self.palette = look_for(self.settings.text("console.theme"), self.console.color_system)
 
     def get_default_screen(self) -> Screen[None]:
         return RunsScreen(id="_default")
 
     def on_mount(self) -> None:
         # A timer, not call_after_refresh: that is lost when a key opens another screen before the first frame.
-        self.set_timer(FIRST_FRAME_S, self.watching.start)
+        self.set_timer(FIRST_FRAME_S, self._begin)
+
+    def _begin(self) -> None:
+        self.watching.start()
+        self.in_background(lambda: read_session(self.runs_dir), self._session_read)
+        self.in_background(lambda: read_keymap(self.keys_file or keys_path()), self.use_keymap)
+        for problem in self.settings.problems:
+            self.say(problem, bad=True)
+
+    def use_keymap(self, read: tuple[dict[str, str], tuple[str, ...]]) -> None:
+        """Take a key map, and say what in it is not obeyed."""
+        self.keymap, problems = read
+        if self.keymap:
+            self.set_keymap(self.keymap)
+        for problem in problems:
+            self.say(problem, bad=True)
+        self._tell_of_runs()
 
     def on_unmount(self) -> None:
+        if self.session_due:
+            write_session(self.runs_dir, self.session)
         self.watching.stop()
 
     # What the screens ask for -----------------------------------------------------------------------------------------
@@ -83,14 +124,16 @@ class ConsoleApp(App[int]):
         return next((line for line in self.runs if line.run_id == run_id), None)
 
     def feed_of(self, run_id: str) -> Feed | None:
-        """The rows of this run, if it is the followed one."""
-        return self.feed if self.feed is not None and self.feed.run_id == run_id else None
+        """The rows of this run, if it is a followed one."""
+        return self.feeds.get(run_id)
 
-    def follow(self, line: RunLine | None) -> None:
-        """Read this run's rows from now on."""
-        if line is None or self.feed_of(line.run_id) is None:
-            self.feed = None if line is None else Feed(line.run_id)
-        self.watching.follow(None if line is None else line.folder)
+    def follow(self, *lines: RunLine | None) -> None:
+        """Read the rows of these runs from now on, and of no others. The first one is the one looked at."""
+        wanted = [line for line in lines if line is not None]
+        self.feeds = {line.run_id: self.feeds.get(line.run_id) or Feed(line.run_id) for line in wanted}
+        if wanted:
+            self.subject = wanted[0].run_id
+        self.watching.follow(*(line.folder for line in wanted))
 
     def say(self, text: str, *, bad: bool = False) -> None:
         """A toast. The text is cleaned and never read as markup."""
@@ -101,9 +144,22 @@ class ConsoleApp(App[int]):
             timeout=8 if bad else 4,
         )
 
+    def go(self, room: str, *arguments: Any) -> None:
+        """Show a screen: the open one of that room if it was asked for without arguments, else a new one on top."""
+        entry = ROOMS[room]
+        screens = self.screen_stack
+        open_one = next((screen for screen in screens if getattr(screen, "ROOM", "") == room), None)
+        if open_one is not None and not arguments:
+            while self.screen is not open_one:
+                self.pop_screen()
+            return
+        made = getattr(importlib.import_module(f"hrm_console.screens.{entry.module}"), entry.attribute)
+        self.push_screen(made(*arguments))
+
     def show_run(self, run_id: str) -> None:
         """Open a run's screen."""
-        self.push_screen(RunScreen(run_id))
+        self.subject = run_id
+        self.go("run", run_id)
 
     @property
     def in_sight(self) -> Screen[object] | None:
@@ -114,20 +170,66 @@ class ConsoleApp(App[int]):
         """
         return next((screen for screen in reversed(self.screen_stack) if not isinstance(screen, ModalScreen)), None)
 
-    def in_thread(self, work: Callable[[], None]) -> None:
-        """Run something that may take its time. It speaks by `post_message` only; nobody waits for it."""
-        threading.Thread(target=work, name="work", daemon=True).start()
+    def in_background(self, work: Callable[[], Result], then: Callable[[Result], None] | None = None) -> None:
+        """Run something that may take its time in a thread; `then` gets its result in the app's own thread.
 
-    # What the watching thread tells -----------------------------------------------------------------------------------
+        What goes wrong is said in a toast. `then` must look whether its screen is still there (`is_attached`).
+        """
+
+        def run() -> None:
+            try:
+                result = work()
+            except (UserError, OSError) as error:
+                self.post_message(Failed(str(error)))
+            except Exception as error:  # a thread that ended without a word would leave a screen waiting for ever
+                self.post_message(Failed(f"{type(error).__name__}: {error}"))
+            else:
+                if then is not None:
+                    self.post_message(Done(then, result))
+
+        threading.Thread(target=run, name="work", daemon=True).start()
+
+    def ask_hrm(self, words: Sequence[str], then: Callable[[Answer], None]) -> None:
+        """Run `hrm WORDS... --json` in a child process; `then` gets the answer in the app's own thread."""
+        self.in_background(lambda: self.asker(words), then)
+
+    def remember(self, session: Session) -> None:
+        """Keep what the console should find again, from now on; written soon, in a thread."""
+        self.session = session
+        if not self.session_due:
+            self.session_due = True
+            self.set_timer(REMEMBER_S, self._write_session)
+
+    def _write_session(self) -> None:
+        self.session_due = False
+        session = self.session
+        self.in_background(lambda: write_session(self.runs_dir, session))
+
+    def _session_read(self, session: Session) -> None:
+        if not self.session_due:
+            self.session = session
+            self._tell_of_runs()
+
+    # What the threads tell --------------------------------------------------------------------------------------------
+
+    def on_done(self, message: Done) -> None:
+        if self.screen_stack:  # leaving takes the screens away first
+            message.then(message.result)
+
+    def on_failed(self, message: Failed) -> None:
+        self.say(message.reason, bad=True)
 
     def on_runs_read(self, message: RunsRead) -> None:
         self.runs, self.trouble, self.runs_known = message.runs, message.trouble, True
-        screen = self.in_sight
-        if isinstance(screen, (RunsScreen, RunScreen, LaunchScreen)):
-            screen.runs_changed()
+        self._tell_of_runs()
         if self.open_run is not None and self.line_of(self.open_run) is not None:
             wanted, self.open_run = self.open_run, None
             self.show_run(wanted)
+
+    def _tell_of_runs(self) -> None:
+        screen = self.in_sight
+        if isinstance(screen, Room):
+            screen.runs_changed()
 
     def on_run_read(self, message: RunRead) -> None:
         feed = self.feed_of(message.batch.run_id)
@@ -142,100 +244,50 @@ class ConsoleApp(App[int]):
     def _publish_feed(self) -> None:
         self.feed_due = False
         screen = self.in_sight
-        if isinstance(screen, (RunsScreen, RunScreen)):
+        if isinstance(screen, Room):
             screen.feed_changed()
-
-    # Starting and steering --------------------------------------------------------------------------------------------
-
-    def start_run(self, run_id: str, argv: Sequence[str]) -> None:
-        """Start a run in a child process; the launch screen, or a toast where it was left, says how it went."""
-        self.in_thread(lambda: self._tell(Started(run_id, self.launcher(argv))))
-
-    def _tell(self, message: Message) -> None:
-        self.post_message(message)
-
-    def on_started(self, message: Started) -> None:
-        self.watching.poke()
-        if isinstance(self.screen, LaunchScreen):
-            self.screen.started(message)
-        elif message.outcome.ok:
-            self.say(f"{message.run_id} has started")
-        else:
-            self.say(f"{message.run_id} did not start: {message.outcome.text}", bad=True)
-
-    def ask_stop(self, line: RunLine | None) -> None:
-        """Ask once how to stop a run, and do it."""
-        if line is None or not can_steer(line):
-            self.refuse(line, "stop")
-            return
-
-        def chosen(request: str | None) -> None:
-            if request:
-                self.steer(line, request)
-
-        self.push_screen(StopScreen(line.run_id), chosen)
-
-    def pause_or_continue(self, line: RunLine | None) -> None:
-        """Pause a running run, continue a paused one."""
-        if line is None or not can_steer(line):
-            self.refuse(line, "pause")
-            return
-        self.steer(line, "continue" if line.state == "paused" else "pause")
-
-    def resume(self, line: RunLine | None) -> None:
-        """Take up a run that nobody trains, in a child process."""
-        if line is None or not can_resume(line):
-            self.refuse(line, "resume")
-            return
-        self.say(f"resuming {line.run_id} …")
-        argv = resume_argv(line.run_id, self.runs_dir)
-        self.in_thread(lambda: self._tell(Steered(line.run_id, "resume", self.launcher(argv))))
-
-    def steer(self, line: RunLine, request: str) -> None:
-        """Put a request in the run's control folder."""
-        self.in_thread(lambda: self._tell(Steered(line.run_id, request, steer(line.folder, request))))
-
-    def refuse(self, line: RunLine | None, what: str) -> None:
-        """Say why a key does nothing here."""
-        self.say(
-            "no run is chosen" if line is None else f"{line.run_id} is {line.state}: there is nothing to {what}",
-            bad=True,
-        )
-
-    def on_steered(self, message: Steered) -> None:
-        if not message.outcome.ok:
-            self.say(f"{message.request} {message.run_id}: {message.outcome.text}", bad=True)
-            return
-        words = {
-            "stop": "will stop at its next checkpoint",
-            "stop-now": "will stop after the step under way",
-            "pause": "will pause after the step under way",
-            "continue": "goes on",
-            "resume": "is resumed",
-        }
-        self.say(f"{message.run_id} {words.get(message.request, message.request)}")
-        self.watching.poke()
 
     # Keys of every screen ---------------------------------------------------------------------------------------------
 
     def action_help(self) -> None:
+        from hrm_console.screens.help import HelpScreen
+
         if not isinstance(self.screen, HelpScreen):
             self.push_screen(HelpScreen())
 
     def action_launch(self) -> None:
-        if not isinstance(self.screen, LaunchScreen):
-            self.push_screen(LaunchScreen())
+        if getattr(self.screen, "ROOM", "") != "launch":
+            self.go("launch")
+
+    def action_go(self) -> None:
+        from hrm_console.screens.go import GoScreen
+
+        if not isinstance(self.screen, ModalScreen):
+            self.push_screen(GoScreen())
+
+    def action_copy_line(self) -> None:
+        from hrm_console.exporting import copy_line
+
+        copy_line(self)
+
+    def action_save_svg(self) -> None:
+        from hrm_console.exporting import save_svg
+
+        save_svg(self)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """The command palette: the actions of the screen below, from the same table as its keys."""
+        """The command palette: the actions of the screen below, from the same table as its keys, and the screens."""
         room = getattr(screen, "ROOM", "")
-        for action in ACTIONS:
-            if action.id != "palette" and (EVERYWHERE in action.screens or room in action.screens):
+        for action in actions_of(room, self.keymap):
+            if action.id != "palette":
                 yield SystemCommand(
                     f"{action.word} ({action.shown})",
                     action.sentence,
                     lambda call=action.call: self.run_on(screen, call),
                 )
+        for name, entry in ROOMS.items():
+            if entry.letter and name != room:
+                yield SystemCommand(f"go to {entry.title}", entry.sentence, lambda name=name: self.go(name))
 
     async def run_on(self, screen: Screen[object], call: str) -> None:
         """Run an action of the table as if its key had been pressed on a screen."""

@@ -6,22 +6,18 @@ steps is 10,000 points for each of five curves. Runs that are only listed have n
 
 from __future__ import annotations
 
-import math
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, final
 
-from hrm_console.charts.chart import Chart, Guide, Line, Mark
+from hrm_console.charts.chart import Mark
 from hrm_console.charts.series import Series
-from hrm_console.charts.view import View
 from hrm_console.words import finite
 
 Row = dict[str, Any]
 LOG_LINES = 1_000
 EVENTS = 500
-TRAINING, FAST, FULL, TRIVIAL = 75, 222, 177, 246
 BEST_MARK, WARN_MARK, QUIET_MARK = 114, 203, 240
-SMOOTHING = (0.0, 0.6, 0.9)
 EVENT_MARKS = {
     "resumed": ("resumed", QUIET_MARK),
     "best": ("best", BEST_MARK),
@@ -29,20 +25,6 @@ EVENT_MARKS = {
     "nonfinite": ("not finite", WARN_MARK),
     "early_stop": ("early stop", QUIET_MARK),
 }
-
-
-GROWTH = 1.125
-
-
-@final
-@dataclass(frozen=True)
-class Look:
-    """How curves are drawn: log scale for loss and gradient norm, smoothing of the training curves, and whether the
-    run goes on (then the x axis keeps some room at its right)."""
-
-    log_y: bool = False
-    smoothing: float = 0.0
-    growing: bool = False
 
 
 @final
@@ -157,59 +139,3 @@ class Feed:
     def newest(self, kind: str) -> Row | None:
         """The newest evaluation of a kind, "fast" or "full"."""
         return next((row for row in reversed(self.evaluations) if row.get("kind") == kind), None)
-
-    def charts(self, look: Look = Look()) -> list[Chart]:
-        """The six charts of the run screen, most telling first."""
-        plain = View(x_high=self.horizon() if look.growing else None)
-        noisy = replace(plain, smoothing=look.smoothing)
-        rough = replace(noisy, log_y=look.log_y)
-        newest = self.evaluation
-        return [
-            Chart(
-                "loss",
-                [Line(self.training["loss"], "train", TRAINING), *self._validation("loss")],
-                marks=self.marks,
-                view=rough,
-            ),
-            Chart(
-                "exact, validation",
-                self._validation("exact"),
-                guides=_guide(best_trivial(newest, "exact"), "trivial"),
-                marks=self.marks,
-                view=plain,
-                unit="%",
-            ),
-            Chart(
-                "cell accuracy",
-                [Line(self.training["token_accuracy"], "train", TRAINING), *self._validation("cell_accuracy")],
-                guides=_guide(_trivial(newest, "cell_accuracy", "copy"), "copying"),
-                view=noisy,
-                unit="%",
-            ),
-            Chart("learning rate", [Line(self.training["lr"], "lr", TRAINING)], view=plain),
-            Chart("gradient norm", [Line(self.training["grad_norm"], "norm", TRAINING)], view=rough),
-            Chart("segments/s", [Line(self.training["samples_per_sec"], "speed", TRAINING)], view=noisy),
-        ]
-
-    def horizon(self) -> float | None:
-        """The right end of the x axis of a run that goes on: it moves by an eighth at a time.
-
-        An axis that ended at the newest row would move every curve at every tick, and each would be sent anew.
-        """
-        last = finite((self.metrics or {}).get("step"))
-        return None if not last or last < 1 else GROWTH ** math.ceil(math.log(last) / math.log(GROWTH) + 1e-9)
-
-    def _validation(self, name: str) -> list[Line]:
-        lines = [Line(self.fast[name], "fast", FAST)] if len(self.fast[name]) else []
-        full = self.full[name]
-        if len(full) or not lines:
-            lines.append(Line(full, "full", FULL))
-        return lines
-
-
-def _guide(value: float | None, label: str) -> list[Guide]:
-    return [] if value is None else [Guide(value, label, TRIVIAL)]
-
-
-def _trivial(evaluation: Row | None, metric: str, predictor: str) -> float | None:
-    return finite((((evaluation or {}).get("trivial") or {}).get(metric) or {}).get(predictor))

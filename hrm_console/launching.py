@@ -7,7 +7,9 @@ goes on are files in its control folder, written by `steer`.
 
 from __future__ import annotations
 
+import os
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -85,11 +87,19 @@ def run_command(argv: Sequence[str]) -> Outcome:
 
 
 def steer(folder: Path, request: str) -> Outcome:
-    """Ask a run for something ("stop", "stop-now", "pause", "continue") by a file in its control folder."""
+    """Ask a run for something ("stop", "stop-now", "pause", "continue", "checkpoint") by a file in its control folder,
+    or kill its process ("kill")."""
     from hrm_core.runs.control import request as put
+    from hrm_core.runs.locks import holder
 
     try:
-        put(folder, request)  # type: ignore[arg-type]
+        if request == "kill":
+            pid = holder(folder)
+            if pid is None:
+                return Outcome(False, "no process holds it any more")
+            os.kill(pid, signal.SIGKILL)
+        else:
+            put(folder, request)  # type: ignore[arg-type]
     except (UserError, OSError) as error:
         return Outcome(False, clean(str(error)))
     return Outcome(True, request)

@@ -1,14 +1,14 @@
-"""What the watching thread and the workers tell the app. Frozen values; handlers are in app.py and the screens."""
+"""What the watching thread and the workers tell the app. Frozen values; handlers are in app.py."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 from textual.message import Message
 
 from hrm_console.feed import Batch
-from hrm_console.launching import Outcome
 from hrm_console.listing import RunLine
 
 
@@ -24,25 +24,23 @@ class RunsRead(Message):
 @final
 @dataclass
 class RunRead(Message):
-    """New rows of the followed run."""
+    """New rows of a followed run."""
 
     batch: Batch
 
 
 @final
 @dataclass
-class Started(Message):
-    """How the command that starts a run ended."""
+class Done(Message):
+    """Work in a thread has ended: what to do with its result, in the app's own thread."""
 
-    run_id: str
-    outcome: Outcome
+    then: Callable[[Any], None]
+    result: Any
 
 
 @final
 @dataclass
-class Steered(Message):
-    """A run was asked for something, or resumed: which, what, and how it went."""
+class Failed(Message):
+    """Work in a thread has failed."""
 
-    run_id: str
-    request: str
-    outcome: Outcome
+    reason: str

@@ -15,6 +15,7 @@ from hrm_console.columns import columns_for, header_row, run_row
 from hrm_console.describe import preview_rows
 from hrm_console.feed import Feed
 from hrm_console.listing import RunLine, newest_first
+from hrm_console.run_charts import run_charts
 from hrm_console.screens.frame import title_line
 from hrm_console.theme import palette_for
 from hrm_console.watching import Lines, Tails
@@ -58,7 +59,7 @@ def charts_of(line: RunLine) -> list[Chart]:
     while batches := tails.poll():
         for batch in batches:
             feed.take(batch)
-    return [chart for chart in feed.charts()[:NUM_CHARTS] if any(len(drawn.series) for drawn in chart.lines)]
+    return [chart for chart in run_charts(feed)[:NUM_CHARTS] if any(len(drawn.series) for drawn in chart.lines)]
 
 
 def print_curves(line: RunLine, console: Console) -> None:

@@ -8,7 +8,7 @@ curve has which colour is decided in charts/.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 from textual.theme import Theme
@@ -140,12 +140,93 @@ PLAIN = Theme(
     },
 )
 
+# After Okabe and Ito: blue, orange and vermilion, told apart by red-, green- and blue-blind eyes, and by brightness.
+CLEAR_PALETTE = replace(
+    FULL,
+    accent="#5fd7ff",
+    good="#5fafff",
+    warn="#ffaf00",
+    bad="#ff5f00",
+    special="#d787af",
+    bar_alarm="bold #121212 on #ffaf00",
+    key="bold #5fd7ff",
+)
+LIGHT_PALETTE = Palette(
+    text="#303030",
+    strong="bold #121212",
+    muted="#6c6c6c",
+    faint="#b2b2b2",
+    accent="#005faf",
+    good="#008700",
+    warn="#af5f00",
+    bad="#d70000",
+    special="#8700af",
+    cursor="on #d0e0f0",
+    cursor_blurred="on #e4e4e4",
+    bar="#303030 on #dadada",
+    title="bold #121212",
+    bar_alarm="bold #121212 on #ffd75f",
+    key="bold #005faf",
+)
+
+CLEAR = Theme(
+    name="clear",
+    dark=True,
+    primary="#5fd7ff",
+    secondary="#5fafff",
+    accent="#5fd7ff",
+    warning="#ffaf00",
+    error="#ff5f00",
+    success="#5fafff",
+    foreground=CALM.foreground,
+    background=CALM.background,
+    surface=CALM.surface,
+    panel=CALM.panel,
+    variables={**CALM.variables, "border": "#5fd7ff"},
+)
+LIGHT = Theme(
+    name="light",
+    dark=False,
+    primary="#005faf",
+    secondary="#5f87af",
+    accent="#005faf",
+    warning="#af5f00",
+    error="#d70000",
+    success="#008700",
+    foreground="#303030",
+    background="#eeeeee",
+    surface="#e4e4e4",
+    panel="#dadada",
+    variables={
+        "scrollbar": "#bcbcbc",
+        "scrollbar-hover": "#9e9e9e",
+        "scrollbar-active": "#5f87af",
+        "scrollbar-background": "#eeeeee",
+        "scrollbar-background-hover": "#eeeeee",
+        "scrollbar-background-active": "#eeeeee",
+        "scrollbar-corner-color": "#eeeeee",
+        "border": "#005faf",
+        "border-blurred": "#bcbcbc",
+        "input-cursor-background": "#303030",
+        "input-cursor-foreground": "#eeeeee",
+        "input-selection-background": "#5f87af 40%",
+    },
+)
+THEMES = (CALM, CLEAR, LIGHT, PLAIN)
+MANY_COLORS = ("256", "truecolor", "windows")
+
 
 def palette_for(color_system: str | None) -> Palette:
     """The palette for rich's name of a colour system: None (no colour), "standard", "256" or "truecolor"."""
-    return FULL if color_system in ("256", "truecolor", "windows") else SIXTEEN
+    return FULL if color_system in MANY_COLORS else SIXTEEN
 
 
-def theme_for(color_system: str | None) -> str:
-    """The theme's name for rich's name of a colour system."""
-    return CALM.name if color_system in ("256", "truecolor", "windows") else PLAIN.name
+def look_for(setting: str, color_system: str | None) -> tuple[str, Palette]:
+    """(theme's name, palette) for the setting console.theme and rich's name of the terminal's colour system.
+
+    A terminal of sixteen colours always gets its own: it would show others as their nearest, which may be the same.
+    """
+    if color_system not in MANY_COLORS or setting == "ansi":
+        return PLAIN.name, SIXTEEN
+    looks = {"clear": (CLEAR.name, CLEAR_PALETTE), "light": (LIGHT.name, LIGHT_PALETTE)}
+    return looks.get(setting, (CALM.name, FULL))

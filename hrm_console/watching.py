@@ -140,8 +140,8 @@ class Watching:
         self._post = post
         self._wake = threading.Condition()
         self._taken = threading.Semaphore(0)
-        self._wanted: Path | None = None
-        self._tails: tuple[Path, Tails] | None = None
+        self._wanted: tuple[Path, ...] = ()
+        self._tails: dict[Path, Tails] = {}
         self._posted: tuple[tuple[RunLine, ...], str] | None = None
         self._said = ""
         self._lines = Lines()
@@ -158,11 +158,11 @@ class Watching:
             self._leave = True
             self._wake.notify()
 
-    def follow(self, folder: Path | None) -> None:
-        """Read this run's rows from now on, from their beginning, instead of the last one's."""
+    def follow(self, *folders: Path) -> None:
+        """Read the rows of these runs from now on; of one that was not followed before, from their beginning."""
         with self._wake:
-            if folder != self._wanted:
-                self._wanted = folder
+            if folders != self._wanted:
+                self._wanted = folders
                 self._wake.notify()
 
     def poke(self) -> None:
@@ -181,7 +181,7 @@ class Watching:
             self._read_followed()
             spent = time.monotonic() - began
             with self._wake:
-                if not self._leave and self._wanted == (self._tails[0] if self._tails else None):
+                if not self._leave and set(self._wanted) == set(self._tails):
                     self._wake.wait(max(self.tick_s, spent / DUTY - spent))
 
     def _read_runs(self) -> None:
@@ -195,19 +195,16 @@ class Watching:
 
     def _read_followed(self) -> None:
         wanted = self._wanted
-        if wanted is None:
-            self._tails = None
-            return
-        if self._tails is None or self._tails[0] != wanted:
-            self._tails = (wanted, Tails(wanted))
-        tails = self._tails[1]
-        while batches := self._poll(tails):
-            for batch in batches:
-                if self._wanted != wanted or self._leave:
-                    return
-                self._post(RunRead(batch))
-                # One batch under way at a time: the app's queue never holds seconds of work before the next key.
-                self._taken.acquire(timeout=TAKEN_S)
+        self._tails = {folder: self._tails.get(folder) or Tails(folder) for folder in wanted}
+        for folder, tails in list(self._tails.items()):
+            while batches := self._poll(tails):
+                for batch in batches:
+                    if self._wanted != wanted or self._leave:
+                        del self._tails[folder]  # what was not handed over is lost: from the beginning next time
+                        return
+                    self._post(RunRead(batch))
+                    # One batch under way at a time: the app's queue never holds seconds of work before the next key.
+                    self._taken.acquire(timeout=TAKEN_S)
 
     def _poll(self, tails: Tails) -> list[Batch]:
         try:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.text import Text
@@ -55,11 +55,17 @@ def idle_keys(line: RunLine | None) -> frozenset[str]:
     return frozenset(hidden if can_resume(line) else hidden | {"resume"})
 
 
-def keys_line(screen: str, palette: Palette, width: int, hidden: frozenset[str] = frozenset()) -> Text:
+def keys_line(
+    screen: str,
+    palette: Palette,
+    width: int,
+    hidden: frozenset[str] = frozenset(),
+    keymap: Mapping[str, str] | None = None,
+) -> Text:
     """The screen's keys as far as they fit; help and quit always."""
     own: list[Text] = []
     common: list[Text] = []
-    for action in actions_of(screen):
+    for action in actions_of(screen, keymap):
         if action.footer and action.id not in hidden:
             entry = Text.assemble((f" {action.shown} ", palette.key), (f"{action.word} ", palette.muted))
             (common if EVERYWHERE in action.screens else own).append(entry)

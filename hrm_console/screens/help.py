@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, final
 
 from rich.text import Text
@@ -13,7 +14,7 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 
-from hrm_console.actions import ACTIONS, MOVEMENT, SCREENS, bindings_of
+from hrm_console.actions import ACTIONS, MOVEMENT, SCREENS, bindings_of, remapped
 from hrm_console.screens.frame import folder_words
 from hrm_console.theme import Palette
 from hrm_console.widgets.lines import Rows
@@ -25,12 +26,13 @@ if TYPE_CHECKING:
 KEY_COLUMN = 16
 
 
-def help_rows(room: str, palette: Palette, width: int) -> list[Text]:
+def help_rows(room: str, palette: Palette, width: int, keymap: Mapping[str, str] | None = None) -> list[Text]:
     """All keys by screen, `room` first, and the movement keys."""
     rows: list[Text] = []
     for name in sorted(SCREENS, key=lambda name: (name != room, list(SCREENS).index(name))):
         rows.append(Text(f" {SCREENS[name]}", style=palette.strong, no_wrap=True, end=""))
-        keys = [(action.shown, action.sentence) for action in ACTIONS if name in action.screens]
+        here = [remapped(action, keymap or {}) for action in ACTIONS if name in action.screens]
+        keys = [(action.shown, action.sentence) for action in here]
         rows += _key_rows([*keys, *MOVEMENT] if name == "everywhere" else keys, palette, width)
         rows.append(Text(""))
     return rows[:-1]
@@ -74,7 +76,7 @@ class HelpScreen(ModalScreen[None]):
         """Write the page for the present width."""
         below = self.app.screen_stack[-2] if len(self.app.screen_stack) > 1 else self
         palette = self.app.palette
-        rows = help_rows(getattr(below, "ROOM", ""), palette, self.pane.size.width)
+        rows = help_rows(getattr(below, "ROOM", ""), palette, self.pane.size.width, self.app.keymap)
         rows += [Text(""), plain(f" Runs folder: {folder_words(self.app.runs_dir)}", palette.muted)]
         self.pane.show(rows)
 

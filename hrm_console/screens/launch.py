@@ -17,14 +17,12 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.message import Message
-from textual.screen import Screen
 from textual.suggester import Suggester
 from textual.widgets import Input, Label
 
 from hrm_console.actions import bindings_of
-from hrm_console.launching import run_argv, shell_line, split_overrides
-from hrm_console.messages import Started
-from hrm_console.screens.frame import keys_line, title_line
+from hrm_console.launching import Outcome, run_argv, shell_line, split_overrides
+from hrm_console.screens.base import Room
 from hrm_console.screens.launch_words import Answered, Form, change_rows, experiment_row, experiment_rows, verdict_rows
 from hrm_console.screens.run import RunScreen
 from hrm_console.widgets.bar import Bar
@@ -63,7 +61,7 @@ class KeySuggester(Suggester):
 
 
 @final
-class LaunchScreen(Screen[None]):
+class LaunchScreen(Room):
     """The form. Checks run one at a time in a thread; the last form typed always gets its answer."""
 
     ROOM = "launch"
@@ -102,17 +100,24 @@ class LaunchScreen(Screen[None]):
                 yield Horizontal(Label("name", markup=False), self.name_field, classes="field")
                 yield Horizontal(Label("", markup=False), self.start_button, classes="field")
                 yield self.changes
-        yield Bar(lambda width: keys_line(self.ROOM, self.app.palette, width), id="keys")
+        yield Bar(self.keys_text, id="keys")
 
     def on_mount(self) -> None:
         self.changes.border_title = "difference from EXP-00"
         self.about.show([Text("reading the experiments …", style=self.app.palette.muted)])
-        self.app.in_thread(self._load)
+        self.app.in_background(self._load)
 
     def runs_changed(self) -> None:
         """The app has read the folder."""
         self.title_bar.update()
         self.draw()
+
+    def feed_changed(self) -> None:
+        """Nothing of the form depends on a run's rows."""
+
+    def shell_words(self) -> tuple[str, ...]:
+        form = self.form()
+        return ("experiments",) if form is None else ("run", form[0], f"preset={form[1]}", *form[2].split())
 
     def on_screen_resume(self) -> None:
         self.runs_changed()
@@ -121,7 +126,7 @@ class LaunchScreen(Screen[None]):
         self.call_after_refresh(self.draw)
 
     def _title(self, width: int) -> Text:
-        return title_line("launch", self.app.runs_dir, self.app.runs, self.app.palette, width)
+        return self.title_text("launch", width)
 
     # In a thread ------------------------------------------------------------------------------------------------------
 
@@ -164,7 +169,7 @@ class LaunchScreen(Screen[None]):
         form = self.form()
         if form is not None and self.asked is None:
             self.asked = form
-            self.app.in_thread(self._checker(form, self.overrides.cursor_position))
+            self.app.in_background(self._checker(form, self.overrides.cursor_position))
 
     def problem_of_name(self) -> str:
         """What is wrong with the name, or nothing."""
@@ -271,16 +276,16 @@ class LaunchScreen(Screen[None]):
         argv = run_argv(form[0], (f"preset={form[1]}", *split_overrides(form[2])), name, self.app.runs_dir)
         self.starting = f"starting: {shell_line(argv)}"
         self.failure = ""
-        self.app.start_run(name, argv)
+        self.app.steering.start_run(name, argv)
         self.draw()
 
-    def started(self, message: Started) -> None:
-        """The app tells how the start went."""
+    def started(self, run_id: str, outcome: Outcome) -> None:
+        """How the start went."""
         self.starting = ""
-        if message.outcome.ok:
-            self.app.switch_screen(RunScreen(message.run_id))
+        if outcome.ok:
+            self.app.switch_screen(RunScreen(run_id))
         else:
-            self.failure = message.outcome.text
+            self.failure = outcome.text
             self.draw()
 
     def action_back(self) -> None:

@@ -14,13 +14,14 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.screen import Screen
 
 from hrm_console.actions import bindings_of
 from hrm_console.describe import alarm_rows, log_rows, no_alarms_rows, status_rows, summary_row
-from hrm_console.feed import SMOOTHING, Feed, Look
+from hrm_console.feed import Feed
 from hrm_console.listing import RunLine
-from hrm_console.screens.frame import idle_keys, keys_line, title_line
+from hrm_console.run_charts import SMOOTHING, Look, run_charts
+from hrm_console.screens.base import Room
+from hrm_console.screens.frame import idle_keys
 from hrm_console.widgets.bar import Bar, two_ends
 from hrm_console.widgets.chart_grid import ChartGrid
 from hrm_console.widgets.lines import Log, Rows
@@ -34,7 +35,7 @@ NUM_CHARTS = 6
 
 
 @final
-class RunScreen(Screen[None]):
+class RunScreen(Room):
     """The run of a name. It may vanish, be cut or come back while it is shown."""
 
     ROOM = "run"
@@ -80,6 +81,9 @@ class RunScreen(Screen[None]):
     def feed_changed(self) -> None:
         """The app has new rows of the run."""
         self.show_feed()
+
+    def shell_words(self) -> tuple[str, ...]:
+        return ("show", self.run_id)
 
     def on_screen_resume(self) -> None:
         self.show_line()
@@ -132,7 +136,7 @@ class RunScreen(Screen[None]):
         feed, palette = self.feed, self.app.palette
         if feed is not None:
             growing = self.line is not None and not self.line.ended
-            self.curves.draw(feed.charts(replace(self.look, growing=growing)))
+            self.curves.draw(run_charts(feed, replace(self.look, growing=growing)))
         width = self.log_pane.size.width
         seen = (feed, -1 if feed is None else feed.log_count, width)
         if seen != self.log_of:
@@ -150,7 +154,7 @@ class RunScreen(Screen[None]):
     # The lines above and below ----------------------------------------------------------------------------------------
 
     def _title(self, width: int) -> Text:
-        return title_line(self.run_id, self.app.runs_dir, self.app.runs, self.app.palette, width)
+        return self.title_text(self.run_id, width)
 
     def _summary(self, width: int) -> Text:
         line = self.line
@@ -180,7 +184,7 @@ class RunScreen(Screen[None]):
 
     def _keys(self, width: int) -> Text:
         hidden = idle_keys(self.line) | {f"page_{number}" for number in range(1, len(PAGES) + 1)}
-        return keys_line(self.ROOM, self.app.palette, width, hidden)
+        return self.keys_text(width, hidden)
 
     # Actions ----------------------------------------------------------------------------------------------------------
 
@@ -214,13 +218,13 @@ class RunScreen(Screen[None]):
         self.app.say(f"smoothing {self.look.smoothing:.1f}" if self.look.smoothing else "smoothing off")
 
     def action_stop(self) -> None:
-        self.app.ask_stop(self.line)
+        self.app.steering.ask_stop(self.line)
 
     def action_pause(self) -> None:
-        self.app.pause_or_continue(self.line)
+        self.app.steering.pause_or_continue(self.line)
 
     def action_resume(self) -> None:
-        self.app.resume(self.line)
+        self.app.steering.resume(self.line)
 
     def action_back(self) -> None:
         self.dismiss()

@@ -13,14 +13,14 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.screen import Screen
 
 from hrm_console.actions import bindings_of
 from hrm_console.columns import columns_for, header_row, run_row
 from hrm_console.describe import preview_rows
-from hrm_console.feed import Look
 from hrm_console.listing import RunLine
-from hrm_console.screens.frame import folder_words, idle_keys, keys_line, title_line
+from hrm_console.run_charts import Look, run_charts
+from hrm_console.screens.base import Room
+from hrm_console.screens.frame import folder_words, idle_keys
 from hrm_console.widgets.bar import Bar
 from hrm_console.widgets.chart import ChartWidget
 from hrm_console.widgets.lines import Choice, Rows
@@ -35,7 +35,7 @@ FRAME_ROWS = 4
 
 
 @final
-class RunsScreen(Screen[None]):
+class RunsScreen(Room):
     """The table. The run under the cursor is held by name, so that a run that appears above does not move it."""
 
     ROOM = "runs"
@@ -73,6 +73,9 @@ class RunsScreen(Screen[None]):
     def feed_changed(self) -> None:
         """The app has new rows of the chosen run."""
         self.show_charts()
+
+    def shell_words(self) -> tuple[str, ...]:
+        return ("list",)
 
     def on_screen_resume(self) -> None:
         self.show_runs()
@@ -138,12 +141,12 @@ class RunsScreen(Screen[None]):
         feed = self.app.feed_of(self.chosen)
         if feed is not None:
             line = self.line()
-            charts = feed.charts(Look(growing=line is not None and not line.ended))
+            charts = run_charts(feed, Look(growing=line is not None and not line.ended))
             for index, widget in zip(PREVIEW_CHARTS, self.charts, strict=True):
                 widget.update_chart(charts[index])
 
     def _title(self, width: int) -> Text:
-        return title_line("runs", self.app.runs_dir, self.app.runs, self.app.palette, width)
+        return self.title_text("runs", width)
 
     def _header(self, width: int) -> Text:
         return header_row(columns_for(width), self.app.palette)
@@ -152,7 +155,7 @@ class RunsScreen(Screen[None]):
         return Text("─" * width, style=self.app.palette.faint)
 
     def _keys(self, width: int) -> Text:
-        return keys_line(self.ROOM, self.app.palette, width, idle_keys(self.line()))
+        return self.keys_text(width, idle_keys(self.line()))
 
     def _empty_rows(self) -> list[Text]:
         palette, width, folder = self.app.palette, self.size.width - 2, folder_words(self.app.runs_dir)
@@ -183,10 +186,10 @@ class RunsScreen(Screen[None]):
             self.app.show_run(self.chosen)
 
     def action_stop(self) -> None:
-        self.app.ask_stop(self.line())
+        self.app.steering.ask_stop(self.line())
 
     def action_pause(self) -> None:
-        self.app.pause_or_continue(self.line())
+        self.app.steering.pause_or_continue(self.line())
 
     def action_resume(self) -> None:
-        self.app.resume(self.line())
+        self.app.steering.resume(self.line())

@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 CHOICES: tuple[tuple[str, str, str], ...] = (
     ("stop", "c", "at the next checkpoint   nothing is lost"),
     ("stop-now", "n", "now                      after the step under way"),
+    ("kill", "x", "kill                     at once; loses what came after the last checkpoint"),
     ("", "esc", "go on                    do not stop it"),
 )
 
 
 @final
 class StopScreen(ModalScreen[str | None]):
-    """Ends with "stop", "stop-now" or None."""
+    """Ends with "stop", "stop-now", "kill" or None."""
 
     ROOM = "stop"
     BINDINGS: ClassVar[list[BindingType]] = bindings_of(ROOM)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import pytest
 
 from hrm_console.actions import ACTIONS, EVERYWHERE, MOVEMENT, SCREENS, actions_of, bindings_of
 from hrm_console.app import ConsoleApp
+from hrm_console.rooms import ROOMS
+from hrm_console.screens.go import GoScreen
 from hrm_console.screens.help import HelpScreen, help_rows
-from hrm_console.screens.launch import LaunchScreen
-from hrm_console.screens.run import RunScreen
 from hrm_console.screens.runs import RunsScreen
 from hrm_console.screens.stop import StopScreen
 from hrm_console.theme import FULL
 
-OWNERS = {screen.ROOM: screen for screen in (RunsScreen, RunScreen, LaunchScreen, StopScreen, HelpScreen)}
+ROOM_CLASSES = [getattr(import_module(f"hrm_console.screens.{room.module}"), room.attribute) for room in ROOMS.values()]
+OWNERS = {screen.ROOM: screen for screen in (*ROOM_CLASSES, StopScreen, HelpScreen, GoScreen)}
 
 
 @pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.id)
@@ -84,5 +87,6 @@ async def test_ctrl_q_leaves_from_everywhere_with_exit_code_0(runs, keys):
 async def test_the_palette_offers_the_actions_of_the_screen(runs):
     app = ConsoleApp(runs.folder, tick_s=0.05)
     async with app.run_test(size=(80, 24), notifications=True):
+        assert "go to Launch" in [command.title for command in app.get_system_commands(app.screen)]
         titles = [command.title for command in app.get_system_commands(app.screen)]
     assert "new run (n)" in titles and "quit (^q)" in titles and "zoom (z)" not in titles

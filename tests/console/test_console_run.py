@@ -6,6 +6,7 @@ import pytest
 
 from hrm_console.app import ConsoleApp
 from hrm_console.feed import Batch, Feed
+from hrm_console.run_charts import horizon, run_charts
 from hrm_console.screens.run import PAGES, RunScreen
 from hrm_console.widgets.chart_grid import ChartGrid, grid_for
 
@@ -181,7 +182,7 @@ async def test_the_run_that_is_looked_at_is_followed_whatever_lies_below(runs, u
             runs.writers[name].status(runs.status("running", 110))
         await until(pilot, lambda: series(app, "loss")[0]["train"].last == (110, 0.5))
         await until(pilot, lambda: app.line_of("a").step == app.line_of("b").step == 110)
-        assert app.feed.run_id == other
+        assert list(app.feeds) == [other]
 
 
 async def test_a_tick_that_changed_nothing_paints_nothing(runs, until, monkeypatch):
@@ -204,10 +205,10 @@ def test_the_axis_of_a_run_that_goes_on_moves_by_an_eighth_at_a_time():
     ends = []
     for step in range(10, 5_000, 10):
         feed.take(Batch("one", metrics=[{"step": step, "loss": 1.0, "elapsed_s": 1.0}]))
-        ends.append(feed.horizon())
+        ends.append(horizon(feed))
         assert step <= ends[-1] <= step * 1.126
     assert len(set(ends)) < 60
-    assert feed.charts()[0].view.x_high is None
+    assert run_charts(feed)[0].view.x_high is None
 
 
 def test_a_resumed_run_goes_back_to_its_checkpoint():

@@ -12,7 +12,7 @@ from hrm_console.columns import columns_for, header_row, run_row
 from hrm_console.describe import alarm_rows, hint, preview_rows, status_rows, summary_row
 from hrm_console.listing import Alarm, RunLine
 from hrm_console.screens.frame import keys_line, title_line
-from hrm_console.theme import FULL, SIXTEEN, palette_for, theme_for
+from hrm_console.theme import FULL, SIXTEEN, look_for, palette_for
 
 LINE = RunLine(
     run_id="EXP-00-20261124-013000-kwzt",
@@ -133,7 +133,9 @@ def test_a_lost_run_is_told_how_to_go_on():
 def test_sixteen_colour_terminals_get_their_own_palette():
     assert palette_for("standard") is SIXTEEN and palette_for(None) is SIXTEEN
     assert palette_for("256") is FULL and palette_for("truecolor") is FULL
-    assert theme_for("standard") == "calm-16" and theme_for("256") == "calm"
+    assert look_for("auto", "standard") == ("calm-16", SIXTEEN) and look_for("auto", "256") == ("calm", FULL)
+    assert look_for("clear", None) == ("calm-16", SIXTEEN) and look_for("ansi", "truecolor") == ("calm-16", SIXTEEN)
+    assert look_for("clear", "256")[0] == "clear" and look_for("light", "truecolor")[0] == "light"
 
 
 def test_the_full_palette_holds_fixed_xterm_colours_only():

@@ -1,0 +1,31 @@
+"""What keys do on several screens."""
+
+from __future__ import annotations
+
+from hrm_console.action import Action
+
+ACTIONS: tuple[Action, ...] = (
+    Action("launch", "n", "n", "app.launch", "new run", "Choose an experiment and start a run.", ("runs", "run")),
+    Action(
+        "stop", "s", "s", "stop", "stop", "Stop the run. Asks once: at the next checkpoint, or now.", ("runs", "run")
+    ),
+    Action("pause", "p", "p", "pause", "pause", "Pause the run, or let a paused one go on.", ("runs", "run")),
+    Action(
+        "resume",
+        "r",
+        "r",
+        "resume",
+        "resume",
+        "Resume a run that was lost, stopped or failed, from its last checkpoint.",
+        ("runs", "run"),
+    ),
+    Action(
+        "back",
+        "escape",
+        "esc",
+        "back",
+        "back",
+        "Go back to the screen before.",
+        ("run", "launch", "stop", "help", "go"),
+    ),
+)
