@@ -30,6 +30,7 @@ from hrm_console.screens.base import Room
 from hrm_console.screens.runs import RunsScreen
 from hrm_console.session import Session, read_session, write_session
 from hrm_console.steering import Steering
+from hrm_console.terminal import is_gone, leave_on_signals
 from hrm_console.theme import THEMES, look_for
 from hrm_console.watching import Watching
 from hrm_core.errors import UserError
@@ -40,6 +41,7 @@ FEED_PAUSE_S = 0.1
 TOAST_LENGTH = 300
 FIRST_FRAME_S = 0.02
 REMEMBER_S = 1.0
+GONE_S = 2.0
 Result = TypeVar("Result")
 
 
@@ -93,6 +95,9 @@ class ConsoleApp(App[int]):
         return RunsScreen(id="_default")
 
     def on_mount(self) -> None:
+        leave_on_signals(self.exit)
+        if not self.is_headless:
+            self.set_interval(GONE_S, lambda: self.exit() if is_gone() else None)
         # A timer, not call_after_refresh: that is lost when a key opens another screen before the first frame.
         self.set_timer(FIRST_FRAME_S, self._begin)
 

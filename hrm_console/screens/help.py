@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
+from textual.screen import ModalScreen, Screen
 
 from hrm_console.actions import ACTIONS, MOVEMENT, SCREENS, bindings_of, remapped
 from hrm_console.screens.frame import folder_words
@@ -72,11 +72,22 @@ class HelpScreen(ModalScreen[None]):
     def on_resize(self) -> None:
         self.call_after_refresh(self.show)
 
+    def focused_rows(self, below: Screen[Any], width: int) -> list[Text]:
+        """What the focused widget of the screen below is for, in its own words."""
+        widget, palette = below.focused, self.app.palette
+        words = None if widget is None else widget.HELP
+        if widget is None or not words:
+            return []
+        name = str(widget.border_title or (widget.id or "").replace("-", " ") or "here")
+        title = plain(f" {name}, which has the focus", palette.strong, width)
+        return [title, *wrap(words, width - 1, palette.text, indent="   "), Text("")]
+
     def show(self) -> None:
         """Write the page for the present width."""
         below = self.app.screen_stack[-2] if len(self.app.screen_stack) > 1 else self
         palette = self.app.palette
-        rows = help_rows(getattr(below, "ROOM", ""), palette, self.pane.size.width, self.app.keymap)
+        rows = self.focused_rows(below, self.pane.size.width)
+        rows += help_rows(getattr(below, "ROOM", ""), palette, self.pane.size.width, self.app.keymap)
         rows += [Text(""), plain(f" Runs folder: {folder_words(self.app.runs_dir)}", palette.muted)]
         self.pane.show(rows)
 

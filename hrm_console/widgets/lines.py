@@ -93,6 +93,8 @@ class LinePane(ScrollView, can_focus=True):
 class Rows(LinePane):
     """Text that scrolls."""
 
+    HELP = "Text. Up, down, pgup, pgdn, home and end scroll it."
+
     def row_style(self, y: int) -> Style:
         return Style.null()
 
@@ -103,6 +105,8 @@ class Rows(LinePane):
 @final
 class Log(LinePane):
     """Text that grows: its end stays in sight until somebody scrolls up, and again when they are back there."""
+
+    HELP = "Text that grows. Up and pgup stop following it, end follows it again."
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
@@ -136,6 +140,8 @@ class Log(LinePane):
 @final
 class Choice(LinePane):
     """A list with a cursor. Enter chooses, moving tells; both by index."""
+
+    HELP = "A list. Up, down (or k, j), pgup, pgdn, home and end move the cursor, enter chooses."
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "cursor(-1)", show=False),

@@ -1,0 +1,186 @@
+"""Jump letters, a screen's line, picture and table, help for what has the focus, and leaving by a signal."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from hrm_console.app import ConsoleApp
+from hrm_console.charts.chart import Chart, Line
+from hrm_console.charts.series import Series
+from hrm_console.exporting import curves_csv
+from hrm_console.rooms import ROOMS
+from hrm_console.screens.go import GoScreen, places_of
+from hrm_console.screens.launch import LaunchScreen
+from hrm_console.screens.run import RunScreen
+from hrm_console.screens.runs import RunsScreen
+from hrm_core.runs.user_settings import SETTINGS, UserSettings
+
+
+def settings(**changed):
+    values = {setting.key: setting.default for setting in SETTINGS}
+    return UserSettings({**values, **{key.replace("__", "."): value for key, value in changed.items()}})
+
+
+def test_every_letter_is_one_place():
+    letters = [room.letter for room in ROOMS.values() if room.letter]
+    assert len(letters) == len(set(letters)) and all(letter.isalpha() for letter in letters)
+    places = places_of("runs", ["one", "two"])
+    assert "r" not in [letter for letter, *_ in places] and places[-2:] == [
+        ("1", "one", "pane of this screen"),
+        ("2", "two", "pane of this screen"),
+    ]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (200, 60), (40, 10)])
+async def test_a_letter_goes_to_a_screen_and_back(runs, until, shown, size):
+    runs.make("one")
+    app = ConsoleApp(runs.folder, tick_s=0.05)
+    async with app.run_test(size=size, notifications=True) as pilot:
+        await until(pilot, lambda: app.runs)
+        await pilot.press("g")
+        await until(pilot, lambda: isinstance(app.screen, GoScreen) and "Launch" in shown(app))
+        await pilot.press("n")
+        await until(pilot, lambda: isinstance(app.screen, LaunchScreen))
+        app.go("runs")
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen))
+        await pilot.press("g", "escape")
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen))
+
+
+async def test_going_to_an_open_screen_does_not_open_it_twice(runs, until):
+    runs.make("one")
+    app = ConsoleApp(runs.folder, tick_s=0.05)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await until(pilot, lambda: app.runs)
+        app.show_run("one")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen))
+        app.go("launch")
+        await until(pilot, lambda: isinstance(app.screen, LaunchScreen))
+        app.go("run")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen))
+        assert len(app.screen_stack) == 2
+
+
+async def test_a_number_goes_to_a_pane(runs, until):
+    runs.make("one")
+    app = ConsoleApp(runs.folder, tick_s=0.05)
+    async with app.run_test(size=(200, 60), notifications=True) as pilot:
+        await until(pilot, lambda: app.runs)
+        app.show_run("one")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen))
+        await pilot.pause()
+        await pilot.press("g")
+        await until(pilot, lambda: isinstance(app.screen, GoScreen) and app.screen.panes)
+        wanted = app.screen.panes[1]
+        await pilot.press("2")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen) and app.screen.focused is wanted)
+
+
+async def test_the_line_of_the_screen_is_copied_and_said(runs, until, shown):
+    runs.make("one")
+    app = ConsoleApp(runs.folder, tick_s=0.05)
+    async with app.run_test(size=(200, 60), notifications=True) as pilot:
+        await until(pilot, lambda: app.runs)
+        app.show_run("one")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen))
+        await pilot.press("Y")
+        await until(pilot, lambda: app.clipboard)
+        assert app.clipboard == f"hrm show one --runs {runs.folder}"
+        await until(pilot, lambda: "hrm show one" in shown(app))
+
+
+async def test_a_screen_is_saved_as_a_picture(runs, until, tmp_path):
+    runs.make("one")
+    app = ConsoleApp(runs.folder, tick_s=0.05, settings=settings(console__exports=str(tmp_path / "out")))
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await until(pilot, lambda: app.runs)
+        await pilot.press("S")
+        await until(pilot, lambda: list((tmp_path / "out").glob("runs-*.svg")))
+        picture = next((tmp_path / "out").glob("runs-*.svg")).read_text()
+    assert ElementTree.fromstring(picture).tag.endswith("svg") and "one" in picture
+
+
+async def test_a_picture_that_cannot_be_saved_is_said(runs, until, shown, tmp_path):
+    (tmp_path / "file").write_text("")
+    app = ConsoleApp(runs.folder, tick_s=0.05, settings=settings(console__exports=str(tmp_path / "file" / "x")))
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await until(pilot, lambda: app.runs_known)
+        await pilot.press("S")
+        await until(pilot, lambda: "Not a directory" in " ".join(shown(app).split()))
+        assert app.is_running
+
+
+def test_curves_are_a_table():
+    series = Series("loss")
+    for step, value in ((1, 2.0), (2, None), (3, 0.5)):
+        series.append(step, value, time=step * 2.0)
+    table = curves_csv([Chart("loss, \x1b[2J", [Line(series, "train")])]).splitlines()
+    assert table[0] == "chart,curve,axis,x,y"
+    assert table[1:] == ['"loss, \u241b[2J",train,step,1.0,2.0', '"loss, \u241b[2J",train,step,3.0,0.5']
+
+
+async def test_the_help_begins_with_what_has_the_focus(runs, until):
+    runs.make("one")
+    app = ConsoleApp(runs.folder, tick_s=0.05)
+    async with app.run_test(size=(100, 40), notifications=True) as pilot:
+        await until(pilot, lambda: app.runs)
+        app.screen.query_one("#table").focus()
+        await pilot.press("question_mark")
+        await until(pilot, lambda: app.screen.query("#help") and app.screen.query_one("#help").rows)
+        rows = [row.plain for row in app.screen.query_one("#help").rows]
+        assert "which has the focus" in rows[0] and "A list." in rows[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_a_signal_ends_the_app_in_order_and_its_session_is_kept(runs, tmp_path, number):
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}
+    argv = [sys.executable, "-m", "hrm_console", "--runs", str(runs.folder)]
+    child = subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True)
+    os.close(theirs)
+    seen = b""
+    try:
+        end = time.monotonic() + 30
+        while b"No runs here yet" not in seen and time.monotonic() < end:
+            seen += os.read(ours, 65536)
+        child.send_signal(number)
+        while True:
+            try:
+                more = os.read(ours, 65536)
+            except OSError:
+                break
+            if not more:
+                break
+            seen += more
+        assert child.wait(timeout=20) == 0
+    finally:
+        child.kill()
+        child.wait()
+        os.close(ours)
+    assert seen.rstrip().endswith((b"\x1b[?25h", b"\x1b[?1004l", b"\x1b[<u", b"l")) and b"Traceback" not in seen
+
+
+def test_a_terminal_that_goes_away_ends_the_app(runs):
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}
+    argv = [sys.executable, "-m", "hrm_console", "--runs", str(runs.folder)]
+    child = subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True)
+    os.close(theirs)
+    try:
+        seen = b""
+        end = time.monotonic() + 30
+        while b"No runs here yet" not in seen and time.monotonic() < end:
+            seen += os.read(ours, 65536)
+        os.close(ours)
+        assert child.wait(timeout=20) is not None
+    finally:
+        child.kill()
+        child.wait()
