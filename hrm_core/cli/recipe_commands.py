@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from hrm_core.cli.options import json_option, print_json, print_line, print_table
+from hrm_core.cli.options import clean, json_option, print_json, print_line, print_table
+from hrm_core.errors import UserError
 
 
 @click.command()
@@ -53,6 +54,8 @@ def _describe(name: str, overrides: tuple[str, ...] = ()) -> dict[str, Any]:
         "setup": experiment.setup,
         "watch_for": experiment.watch_for,
         "presets": list(experiment.presets),
+        "base": experiment.base or None,
+        "overrides": list(experiment.overrides),
         "built": not missing,
         "missing": list(missing),
         "hash": recipe_hash(resolved.recipe),
@@ -61,9 +64,18 @@ def _describe(name: str, overrides: tuple[str, ...] = ()) -> dict[str, Any]:
 
 
 def _list(as_json: bool) -> None:
-    from hrm_core.recipe.experiments import EXPERIMENTS
+    from hrm_core.recipe.experiments import EXPERIMENTS, saved_experiments
 
-    described = [_describe(name) for name in EXPERIMENTS]
+    saved, problems = saved_experiments()
+    described = []
+    for name in saved:
+        try:
+            described.append(_describe(name))
+        except UserError as error:
+            problems += (f"{name}: {error.message}",)
+    described += [_describe(name) for name in EXPERIMENTS]
+    for problem in problems:
+        click.echo(f"left out: {clean(problem)}", err=True)
     if as_json:
         print_json(described)
         return

@@ -19,7 +19,8 @@ ALL_PRESETS = ("plan", "laptop", "h100", "cpu", "demo")
 class Experiment:
     """`lines` sees the flat recipe of EXP-00, preset and overrides, and returns what it sets differently.
 
-    The first of `presets` is the default; any other than these is refused.
+    The first of `presets` is the default; any other than these is refused. One of the user's own has the experiment it
+    builds on as `base`, whose lines it has, and `overrides` that are laid over them.
     """
 
     name: str
@@ -29,3 +30,5 @@ class Experiment:
     watch_for: str
     lines: Callable[[Mapping[str, Any]], Lines]
     presets: tuple[str, ...] = ALL_PRESETS
+    base: str = ""
+    overrides: tuple[str, ...] = ()

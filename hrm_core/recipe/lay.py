@@ -121,13 +121,16 @@ def validate(flat: Mapping[str, Any]) -> Recipe:
 
 def _layers(experiment: Experiment, parsed: _Overrides) -> _Layers:
     preset = _choose_preset(experiment, parsed.preset)
+    saved = _parse(experiment.overrides)
     layers, seen = _Layers(), _Layers()
     layers.lay(PRESETS[preset], f"preset {preset}")
     # The experiment's lines may depend on what the user chose (its largest canvas, say), but do not outrank it.
     seen.lay(PRESETS[preset], f"preset {preset}")
+    seen.lay(saved.values, experiment.name)
     seen.lay(parsed.values, "override")
     seen.imply()
     layers.lay(experiment.lines(seen.flat), experiment.name)
+    layers.lay(saved.values, experiment.name)
     layers.lay(parsed.values, "override")
     layers.flat["experiment"], layers.sources["experiment"] = experiment.name, experiment.name
     layers.flat["preset"] = preset
