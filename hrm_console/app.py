@@ -9,7 +9,6 @@ than the runs screen are imported when they are opened.
 from __future__ import annotations
 
 import importlib
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, final
@@ -18,6 +17,7 @@ from textual.app import App, SystemCommand
 from textual.binding import BindingType
 from textual.screen import ModalScreen, Screen
 
+from hrm_console import background
 from hrm_console.actions import EVERYWHERE, actions_of, bindings_of
 from hrm_console.asking import Answer, ask
 from hrm_console.feed import Feed
@@ -33,7 +33,6 @@ from hrm_console.steering import Steering
 from hrm_console.terminal import is_gone, leave_on_signals
 from hrm_console.theme import THEMES, look_for
 from hrm_console.watching import Watching
-from hrm_core.errors import UserError
 from hrm_core.runs.text import clean
 from hrm_core.runs.user_settings import UserSettings, read_settings
 
@@ -95,9 +94,9 @@ class ConsoleApp(App[int]):
         return RunsScreen(id="_default")
 
     def on_mount(self) -> None:
-        leave_on_signals(self.exit)
+        leave_on_signals(self.lose_terminal)
         if not self.is_headless:
-            self.set_interval(GONE_S, lambda: self.exit() if is_gone() else None)
+            self.set_interval(GONE_S, lambda: self.lose_terminal() if is_gone() else None)
         # A timer, not call_after_refresh: that is lost when a key opens another screen before the first frame.
         self.set_timer(FIRST_FRAME_S, self._begin)
 
@@ -116,6 +115,11 @@ class ConsoleApp(App[int]):
         for problem in problems:
             self.say(problem, bad=True)
         self._tell_of_runs()
+
+    def lose_terminal(self) -> None:
+        """Leave because the connection did; the next opening shows the run that was looked at."""
+        self.remember(self.session.with_view("app", run=getattr(self.in_sight, "run_id", "")))
+        self.exit()
 
     def on_unmount(self) -> None:
         if self.session_due:
@@ -152,8 +156,7 @@ class ConsoleApp(App[int]):
     def go(self, room: str, *arguments: Any) -> None:
         """Show a screen: the open one of that room if it was asked for without arguments, else a new one on top."""
         entry = ROOMS[room]
-        screens = self.screen_stack
-        open_one = next((screen for screen in screens if getattr(screen, "ROOM", "") == room), None)
+        open_one = next((screen for screen in self.screen_stack if getattr(screen, "ROOM", "") == room), None)
         if open_one is not None and not arguments:
             while self.screen is not open_one:
                 self.pop_screen()
@@ -180,19 +183,7 @@ class ConsoleApp(App[int]):
 
         What goes wrong is said in a toast. `then` must look whether its screen is still there (`is_attached`).
         """
-
-        def run() -> None:
-            try:
-                result = work()
-            except (UserError, OSError) as error:
-                self.post_message(Failed(str(error)))
-            except Exception as error:  # a thread that ended without a word would leave a screen waiting for ever
-                self.post_message(Failed(f"{type(error).__name__}: {error}"))
-            else:
-                if then is not None:
-                    self.post_message(Done(then, result))
-
-        threading.Thread(target=run, name="work", daemon=True).start()
+        background.start(self.post_message, work, then)
 
     def ask_hrm(self, words: Sequence[str], then: Callable[[Answer], None]) -> None:
         """Run `hrm WORDS... --json` in a child process; `then` gets the answer in the app's own thread."""
@@ -211,9 +202,16 @@ class ConsoleApp(App[int]):
         self.in_background(lambda: write_session(self.runs_dir, session))
 
     def _session_read(self, session: Session) -> None:
-        if not self.session_due:
-            self.session = session
-            self._tell_of_runs()
+        if self.session_due:
+            return
+        lost = session.views.get("app", {}).get("run")
+        if lost:  # the connection was lost while this run was looked at
+            self.open_run = self.open_run or str(lost)
+            session = session.with_view("app", run="")
+            self.remember(session)
+        self.session = session
+        self._tell_of_runs()
+        self._open_wanted()
 
     # What the threads tell --------------------------------------------------------------------------------------------
 
@@ -227,6 +225,9 @@ class ConsoleApp(App[int]):
     def on_runs_read(self, message: RunsRead) -> None:
         self.runs, self.trouble, self.runs_known = message.runs, message.trouble, True
         self._tell_of_runs()
+        self._open_wanted()
+
+    def _open_wanted(self) -> None:
         if self.open_run is not None and self.line_of(self.open_run) is not None:
             wanted, self.open_run = self.open_run, None
             self.show_run(wanted)
@@ -261,8 +262,7 @@ class ConsoleApp(App[int]):
             self.push_screen(HelpScreen())
 
     def action_launch(self) -> None:
-        if getattr(self.screen, "ROOM", "") != "launch":
-            self.go("launch")
+        self.go("launch")
 
     def action_go(self) -> None:
         from hrm_console.screens.go import GoScreen

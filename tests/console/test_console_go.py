@@ -184,3 +184,25 @@ def test_a_terminal_that_goes_away_ends_the_app(runs):
     finally:
         child.kill()
         child.wait()
+
+
+async def test_the_run_that_was_looked_at_when_the_connection_went_is_opened_again_once(runs, until):
+    runs.make("one")
+    runs.make("two")
+    app = ConsoleApp(runs.folder, tick_s=0.05)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await until(pilot, lambda: len(app.runs) == 2)
+        app.show_run("one")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen))
+        app.lose_terminal()
+        await pilot.pause()
+    again = ConsoleApp(runs.folder, tick_s=0.05)
+    async with again.run_test(size=(80, 24), notifications=True) as pilot:
+        await until(pilot, lambda: isinstance(again.screen, RunScreen) and again.screen.run_id == "one")
+        await pilot.press("ctrl+q")
+        await pilot.pause()
+    third = ConsoleApp(runs.folder, tick_s=0.05)
+    async with third.run_test(size=(80, 24), notifications=True) as pilot:
+        await until(pilot, lambda: len(third.runs) == 2)
+        await pilot.pause(0.3)
+        assert isinstance(third.screen, RunsScreen)

@@ -1,7 +1,7 @@
 """A program in a real terminal: keys in, the screen's text out. In tmux where there is one, else in a pty of our own.
 
 `Terminal` starts argv with a size and TERM, sends keys by name, and reads the screen as lines of text. `hang_up` is
-what a lost connection is to the program. The pty's screen is kept by `Screen`, which knows the few escape sequences that
+what a lost connection is to the program. The pty's screen is kept by `Screen`, which knows the few sequences that
 full-screen programs of Textual send; everything else is passed over.
 """
 
