@@ -1,0 +1,173 @@
+"""Every screen while runs appear, vanish, are renamed, cut or half-written, and while the terminal changes its size."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from hrm_console.app import ConsoleApp
+from hrm_console.rooms import ROOMS
+from hrm_console.screens.run import RunScreen
+
+NAMED = [name for name, room in ROOMS.items() if room.letter]
+
+
+async def open_room(app, pilot, until, room):
+    """Open a room with runs in it."""
+    if room == "run":
+        app.show_run("one")
+    elif room != "runs":
+        app.go(room)
+    await until(pilot, lambda: getattr(app.screen, "ROOM", "") == room)
+    await pilot.pause(0.1)
+
+
+def make_three(runs):
+    """A run of each kind, with what a day leaves in a folder."""
+    runs.make("one")
+    runs.make("two", "finished")
+    runs.make("three", "lost")
+    (runs.folder / "not-a-run").mkdir()
+    (runs.folder / "a-file").write_text("x")
+
+
+@pytest.mark.parametrize("room", [*NAMED, "run"])
+async def test_a_screen_outlives_what_happens_to_its_files(runs, until, room):
+    make_three(runs)
+    app = ConsoleApp(runs.folder, tick_s=0.05)
+    async with app.run_test(size=(100, 30), notifications=True) as pilot:
+        await until(pilot, lambda: len(app.runs) == 3)
+        app.remember(app.session.toggled("two").toggled("one"))
+        await open_room(app, pilot, until, room)
+        runs.make("four")
+        await until(pilot, lambda: len(app.runs) == 4)
+        with (runs.folder / "one" / "metrics.jsonl").open("ab") as file:
+            file.write(b'{"step": 210, "loss"')  # half a row
+        os.truncate(runs.folder / "two" / "metrics.jsonl", 100)
+        (runs.folder / "two" / "status.json").write_bytes(b'{"state"')
+        (runs.folder / "two" / "evaluations.jsonl").write_bytes(b"\x00\xff" * 500)
+        await pilot.pause(0.2)
+        (runs.folder / "three").rename(runs.folder / "five")
+        await until(pilot, lambda: app.line_of("five") is not None and app.line_of("three") is None)
+        shutil.rmtree(runs.folder / "two")
+        await until(pilot, lambda: app.line_of("two") is None)
+        (runs.folder / "five" / "run.json").write_text("[]")
+        await pilot.pause(0.2)
+        shutil.rmtree(runs.folder)
+        await until(pilot, lambda: not app.runs)
+        await pilot.press("down", "up", "tab", "shift+tab", "pagedown")
+        await pilot.pause(0.1)
+        assert app.is_running and getattr(app.screen, "ROOM", "") == room
+
+
+@pytest.mark.parametrize("room", [*NAMED, "run"])
+async def test_a_screen_outlives_a_terminal_of_any_size(runs, until, room):
+    make_three(runs)
+    app = ConsoleApp(runs.folder, tick_s=0.05)
+    async with app.run_test(size=(100, 30), notifications=True) as pilot:
+        await until(pilot, lambda: len(app.runs) == 3)
+        await open_room(app, pilot, until, room)
+        for size in ((40, 10), (20, 5), (1, 1), (300, 90), (80, 24)):
+            await pilot.resize_terminal(*size)
+            await pilot.pause(0.05)
+            await pilot.press("question_mark")
+            await pilot.pause(0.02)
+            await pilot.press("escape", "g")
+            await pilot.pause(0.02)
+            await pilot.press("escape")
+        await until(pilot, lambda: getattr(app.screen, "ROOM", "") == room)
+        assert app.is_running
+
+
+@pytest.mark.parametrize("room", [*NAMED, "run"])
+async def test_every_screen_says_the_command_that_prints_it(runs, until, room):
+    make_three(runs)
+    app = ConsoleApp(runs.folder, tick_s=0.05)
+    async with app.run_test(size=(100, 30), notifications=True) as pilot:
+        await until(pilot, lambda: len(app.runs) == 3)
+        await open_room(app, pilot, until, room)
+        words = app.screen.shell_words()
+    done = subprocess.run(
+        [sys.executable, "-m", "hrm_core.cli.main", *words[:1], "--help"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0 and words[0] in done.stdout
+
+
+@pytest.mark.parametrize("room", [*NAMED, "run"])
+async def test_two_consoles_on_one_folder_are_no_harm(runs, until, room):
+    make_three(runs)
+    first, second = ConsoleApp(runs.folder, tick_s=0.05), ConsoleApp(runs.folder, tick_s=0.05)
+    async with first.run_test(size=(80, 24)) as pilot, second.run_test(size=(80, 24)) as other:
+        await until(pilot, lambda: len(first.runs) == 3)
+        await until(other, lambda: len(second.runs) == 3)
+        await open_room(first, pilot, until, room)
+        await open_room(second, other, until, room)
+        runs.writers["one"].metrics({"step": 300, "elapsed_s": 60.0, "loss": 0.5})
+        runs.writers["one"].status(runs.status("running", 300))
+        await until(pilot, lambda: first.line_of("one").step == 300)
+        await until(other, lambda: second.line_of("one").step == 300)
+
+
+async def test_a_run_killed_with_9_is_lost_within_five_seconds_and_resume_is_offered(runs, until, shown):
+    """A process of its own holds the lock, as a trainer does, and is killed."""
+    folder = runs.folder / "victim"
+    code = (
+        "import sys, time; from pathlib import Path; from hrm_core.runs.writer import RunWriter\n"
+        f"writer = RunWriter.create(Path({str(folder)!r}), 'experiment = \"EXP-00\"\\n', {{'experiment': 'EXP-00'}})\n"
+        "writer.status({'state': 'running', 'global_step': 5, 'max_steps': 100})\n"
+        "print('up', flush=True); time.sleep(60)"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    try:
+        assert child.stdout.readline() == b"up\n"
+        app = ConsoleApp(runs.folder, tick_s=0.5)
+        async with app.run_test(size=(80, 24), notifications=True) as pilot:
+            await until(pilot, lambda: app.runs and app.runs[0].state == "running")
+            child.send_signal(signal.SIGKILL)
+            child.wait()
+            began = time.monotonic()
+            await until(pilot, lambda: app.runs[0].state == "lost")
+            assert time.monotonic() - began < 5
+            await until(pilot, lambda: "Press r" in shown(app))
+    finally:
+        child.kill()
+        child.wait()
+        child.stdout.close()
+
+
+async def test_nothing_blocks_the_event_loop_while_a_long_run_is_opened(runs, until):
+    """The longest time between two turns of a task that sleeps 5 ms. The goal is 0.1 s; machines are shared."""
+    folder = runs.make("long", "finished", steps=10)
+    with (folder / "metrics.jsonl").open("rb") as file:
+        line = file.read()
+    with (folder / "metrics.jsonl").open("ab") as file:
+        file.write(line * 30_000)
+    app = ConsoleApp(runs.folder, tick_s=0.05)
+    longest = 0.0
+    leave = False
+
+    async def watch():
+        nonlocal longest
+        last = time.monotonic()
+        while not leave:
+            await asyncio.sleep(0.005)
+            now = time.monotonic()
+            longest, last = max(longest, now - last), now
+
+    async with app.run_test(size=(160, 45), notifications=True) as pilot:
+        await until(pilot, lambda: app.runs)
+        watching = asyncio.get_running_loop().create_task(watch())
+        app.show_run("long")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen) and app.feed_of("long") is not None)
+        await until(pilot, lambda: app.feed_of("long").read)
+        await pilot.pause(1.0)
+        leave = True
+        await watching
+    assert longest < 0.5
