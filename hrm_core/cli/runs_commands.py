@@ -50,12 +50,24 @@ wait_option = click.option(
 @click.command("list")
 @runs_option
 @json_option
-def list_(runs: Path | None, as_json: bool) -> None:
-    """List the runs, the newest first: state, step, loss, score beside the best trivial one, alarms."""
+@click.option("--filter", "text", default="", metavar="TEXT", help="Only runs such as 'exp:EXP-07 val>20% -alarm'.")
+@click.option("--sort", "order", default="", metavar="KEY", help="Sort by val, loss, age, ...; -KEY turns it round.")
+def list_(runs: Path | None, as_json: bool, text: str, order: str) -> None:
+    """List the runs, the newest first: state, step, loss, score beside the best trivial one, alarms.
+
+    \b
+    --filter takes terms that must all hold; '|' between groups of which one must; '-' before a term turns it round:
+      exp:EXP-07  state:running,lost  name:night*  alarm  alarm:input_blind  has:best  or a part of a name
+      val>20%  lift>0  best>0.3  loss<0.5  step>=10k  speed>1k  eta<2h  age<3d  seed=1  cfg.optimizer=lion  cfg.lr<1e-3
+    """
     from hrm_core.runs.catalogue import list_runs
 
     folder = runs_folder(runs)
-    views = list_runs(folder)
+    everything = list_runs(folder)
+    views = _chosen(everything, text, order)
+    if everything and not views and not as_json:
+        print_line(f"None of the {len(everything)} runs in {folder.absolute()} is such: {text}")
+        return
     if as_json:
         print_json([words.summary(view) for view in views])
         return
@@ -67,6 +79,19 @@ def list_(runs: Path | None, as_json: bool) -> None:
         return
     print_line(f"Runs in {folder.absolute()}")
     _print_runs(views)
+
+
+def _chosen(views: list[RunView], text: str, order: str) -> list[RunView]:
+    """The runs that a filter chooses, in the order of a sort key. UserError for what cannot be understood."""
+    from hrm_core.runs.facts import check_sort, facts_of, in_order
+    from hrm_core.runs.filtering import parse
+
+    facts = [facts_of(view) for view in views]
+    question = parse(text, [one.recipe for one in facts])
+    if order:
+        check_sort(order)
+    kept = [(view, one) for view, one in zip(views, facts, strict=True) if question(one)]
+    return [view for view, _ in (in_order(kept, order, lambda pair: pair[1]) if order else kept)]
 
 
 def _print_runs(views: list[RunView]) -> None:
