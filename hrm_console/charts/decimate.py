@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from collections.abc import Sequence
 from math import isnan
 from typing import NamedTuple, final
 
@@ -32,12 +33,12 @@ class Column(NamedTuple):
 
 @final
 class Extremes:
-    """Lowest and highest of any stretch of an append-only list of floats, nan left out."""
+    """Lowest and highest of any stretch of an append-only column of floats, nan left out."""
 
     __slots__ = ("_gaps", "_levels", "_values")
 
-    def __init__(self, values: list[float], gaps: list[int]) -> None:
-        """values: the list itself, not a copy; gaps: the rising indices of its nans, kept up to date by the owner."""
+    def __init__(self, values: Sequence[float], gaps: list[int]) -> None:
+        """values: the column itself, not a copy; gaps: the rising indices of its nans, kept up to date by the owner."""
         self._values = values
         self._gaps = gaps
         self._levels: list[tuple[list[float], list[float]]] = []  # lows and highs of blocks of 32, of 32 * 32, ...
@@ -111,7 +112,7 @@ def column_of(x: float, x_low: float, scale: float) -> int:
 
 
 def decimate(
-    xs: list[float], ys: list[float], extremes: Extremes, start: int, stop: int, x_low: float, scale: float
+    xs: Sequence[float], ys: Sequence[float], extremes: Extremes, start: int, stop: int, x_low: float, scale: float
 ) -> list[Column]:
     """The points start..stop as columns of rising number.
 

@@ -1,24 +1,35 @@
 """A curve as it grows: points appended as the rows of a run are read, asked for a window at every repaint.
 
-Charts room. (x, y) pairs -> rising x columns and one y column in plain lists of floats. A y that is None or not finite
-is kept as a gap (nan) and never reaches the bounds. Further x columns ("time", "samples", ...) lie beside the first,
+Charts room. (x, y) pairs -> rising x columns and one y column in arrays of doubles. A y that is None or not finite is
+kept as a gap (nan) and never reaches the bounds. Further x columns ("time", "samples", ...) lie beside the first,
 "step"; a column that falls, such as the seconds of a run that was resumed, goes on from where it was. Smoothed and
 positive-only copies (for log axes) and the columns of the last windows are kept and only extended, so a live tick costs
-what was appended. Not here: drawing.
+what was appended. Many curves of the same rows can share their x columns (`sharing`). Not here: drawing.
 """
 
 from __future__ import annotations
 
 import math
+from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable
-from math import isnan
-from typing import NamedTuple, final
+from collections.abc import Callable, Mapping, Sequence
+from itertools import compress, islice
+from math import isfinite, isnan
+from operator import le
+from typing import NamedTuple, Self, final
 
 from hrm_console.charts.decimate import NAN, Column, Extremes, decimate
 
 STEP = "step"
 KEPT_WINDOWS = 4  # column lists kept: a zoomed and a whole view on two widget sizes
+
+
+_EMPTY: array[float] = array("d")  # never changed
+
+
+def as_array(values: Sequence[float]) -> array[float]:
+    """A new array of doubles."""
+    return array("d", values)
 
 
 class Bounds(NamedTuple):
@@ -50,8 +61,8 @@ class Series:
 
     def __init__(self, name: str = "") -> None:
         self.name = name
-        self.ys: list[float] = []
-        self._axes: dict[str, list[float]] = {STEP: []}
+        self.ys: array[float] = array("d")
+        self._axes: dict[str, array[float]] = {STEP: array("d")}
         self._shifts: dict[str, float] = {}
         self._gaps: list[int] = []
         self._extremes = Extremes(self.ys, self._gaps)
@@ -61,8 +72,16 @@ class Series:
     def __len__(self) -> int:
         return len(self.ys)
 
+    @classmethod
+    def sharing(cls, name: str, axes: dict[str, array[float]]) -> Self:
+        """A curve whose x columns are these very arrays, "step" among them. Their owner extends and cuts them, and then
+        gives every curve its values with `extend_values` or `keep`."""
+        series = cls(name)
+        series._axes = axes
+        return series
+
     @property
-    def xs(self) -> list[float]:
+    def xs(self) -> array[float]:
         """The steps, rising."""
         return self._axes[STEP]
 
@@ -95,7 +114,7 @@ class Series:
     def _append_axis(self, kind: str, place: float, length: int) -> None:
         if kind == STEP or isnan(place):
             return
-        column = self._axes.setdefault(kind, [])
+        column = self._axes.setdefault(kind, array("d"))
         if len(column) < length:  # a new axis: earlier points are put where it begins
             column.extend([place] * (length - len(column)))
         shift = self._shifts.get(kind, 0.0)
@@ -103,11 +122,64 @@ class Series:
             shift = self._shifts[kind] = column[-1] - place
         column.append(max(place + shift, column[-1]) if column else place + shift)
 
+    def extend(self, xs: Sequence[float], ys: Sequence[float], **axes: Sequence[float]) -> None:
+        """Add many points at once, as `append` would one by one: at once where x and the other axes rise."""
+        known = all(len(column) == len(xs) for column in axes.values()) and len(ys) == len(xs)
+        assert known, "columns of a curve are equally long"
+        same = set(axes) | {STEP} == set(self._axes) or not self.ys
+        if not same or not all(self._goes_on(kind, column) for kind, column in (*axes.items(), (STEP, xs))):
+            for index, x in enumerate(xs):
+                self.append(x, ys[index], **{kind: column[index] for kind, column in axes.items()})
+            return
+        for kind, column in axes.items():
+            self._axes.setdefault(kind, array("d")).extend(as_array(column))
+        self.xs.extend(as_array(xs))
+        self.extend_values(ys)
+
+    def _goes_on(self, kind: str, column: Sequence[float]) -> bool:
+        """Whether a stretch of an axis is finite, rises, and begins where the one before ended or later."""
+        before = self._axes.get(kind)
+        if not len(column) or self._shifts.get(kind):
+            return not len(column)
+        rises = (not before or column[0] >= before[-1]) and all(map(le, column, islice(column, 1, None)))
+        return rises and isfinite(column[0]) and isfinite(column[-1])
+
+    def extend_values(self, ys: Sequence[float]) -> None:
+        """Add the values of points whose place on the axes is there already; nan is a gap."""
+        length = len(self.ys)
+        values = as_array(ys)
+        if not isfinite(sum(values)):  # there is a nan or an infinity among them, or the sum is too large
+            for index, value in enumerate(values):
+                if not isfinite(value):
+                    values[index] = NAN
+                    self._gaps.append(length + index)
+        self.ys.extend(values)
+
+    def put_axes(self, axes: Mapping[str, Sequence[float]]) -> None:
+        """Replace the columns of other axes than step; each is as long as the curve, and rises."""
+        assert all(len(column) == len(self.xs) for column in axes.values()), "columns of a curve are equally long"
+        self._axes = {STEP: self.xs} | {kind: as_array(column) for kind, column in axes.items() if kind != STEP}
+        self._shifts.clear()
+        self._windows.clear()
+        self._derived.clear()
+
+    def leave_gaps_out(self) -> None:
+        """Keep only the points with a value, on x columns of its own: what is missing was not measured."""
+        there = [not isnan(value) for value in self.ys]
+        self._axes = {kind: array("d", compress(column, there)) for kind, column in self._axes.items()}
+        values = array("d", compress(self.ys, there))
+        self.keep(0)
+        self.ys.extend(values)
+
     def cut(self, x: float) -> None:
         """Forget the points above step x."""
         length = bisect_right(self.xs, x)
         for column in self._axes.values():
             del column[length:]
+        self.keep(length)
+
+    def keep(self, length: int) -> None:
+        """Forget the values after the first `length`; the axes are the owner's to cut."""
         del self.ys[length:]
         del self._gaps[bisect_left(self._gaps, length) :]
         self._extremes.forget(length)
@@ -117,7 +189,7 @@ class Series:
     def clear(self) -> None:
         """Forget all points, and how the other axes were joined."""
         self.cut(-math.inf)
-        self._axes = {STEP: []}
+        self._axes = {STEP: array("d")}
         self._shifts.clear()
 
     @property
@@ -135,9 +207,9 @@ class Series:
         positive = low if low > 0 else self.positive().y_range(0, len(self.ys))[0]
         return Bounds(self.xs[0], self.xs[-1], low, high, positive if positive < math.inf else None)
 
-    def axis(self, kind: str = STEP) -> list[float]:
+    def axis(self, kind: str = STEP) -> array[float]:
         """The x column of that name, rising; empty where the points came without it."""
-        return self._axes.get(kind, [])
+        return self._axes.get(kind, _EMPTY)
 
     def window(self, x_low: float, x_high: float, kind: str = STEP) -> tuple[int, int]:
         """start, stop of the points in [x_low, x_high] and one neighbour on each side, so that lines reach the edge."""
@@ -211,7 +283,7 @@ class Series:
         derived.series._take(derived.function, self.ys)
         return derived.series
 
-    def _take(self, function: Callable[[float], float], source: list[float]) -> None:
+    def _take(self, function: Callable[[float], float], source: array[float]) -> None:
         for index in range(len(self.ys), len(source)):
             value = function(source[index])
             if isnan(value):

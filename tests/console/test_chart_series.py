@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from itertools import pairwise
 
 import pytest
@@ -78,8 +79,8 @@ def test_a_step_that_falls_cuts_what_lies_above_it() -> None:
     series = series_of((0, 5), (10, 4), (20, None), (30, 2))
     assert series.smoothed(0.5).ys[0] == 5
     series.append(10, 3.5)
-    assert series.xs == [0, 10, 10]
-    assert series.ys == [5, 4, 3.5]
+    assert list(series.xs) == [0, 10, 10]
+    assert list(series.ys) == [5, 4, 3.5]
     assert series.num_finite == 3
     assert len(series.smoothed(0.5)) == 3
     series.clear()
@@ -101,9 +102,9 @@ def test_other_axes_rise_though_a_resumed_run_counts_its_seconds_anew() -> None:
     series = Series()
     for step, seconds in ((0, 0.0), (1, 5.0), (2, 9.0), (3, 1.0), (4, 4.0)):
         series.append(step, step, time=seconds, samples=step * 32)
-    assert series.axis("time") == [0, 5, 9, 9, 12]
-    assert series.axis("samples") == [0, 32, 64, 96, 128]
-    assert series.axis("joules") == []
+    assert list(series.axis("time")) == [0, 5, 9, 9, 12]
+    assert list(series.axis("samples")) == [0, 32, 64, 96, 128]
+    assert list(series.axis("joules")) == []
 
 
 def test_axes_that_come_late_or_stay_out_still_give_each_point_a_place() -> None:
@@ -112,7 +113,7 @@ def test_axes_that_come_late_or_stay_out_still_give_each_point_a_place() -> None
     series.append(1, 1, time=7.0)
     series.append(2, 1)
     series.append(3, 1, time=None)
-    assert series.axis("time") == [7, 7, 7, 7]
+    assert list(series.axis("time")) == [7, 7, 7, 7]
     series.cut(-1)
     series.append(0, 1)
     assert len(series.axis("time")) == 1
@@ -155,3 +156,48 @@ def test_columns_are_made_for_the_axis_that_is_asked_for() -> None:
     columns = series.columns(0, 81, 82, "time")
     assert [column.number for column in columns] == [step * step for step in range(10)]
     assert all(a.number < b.number for a, b in pairwise(columns))
+
+
+@given(
+    st.lists(st.tuples(st.floats(-10, 10), st.none() | st.floats(-5, 5), st.floats(-10, 10)), max_size=40),
+    st.integers(0, 40),
+)
+def test_many_points_at_once_are_what_they_are_one_by_one(
+    points: list[tuple[float, float | None, float]], at: int
+) -> None:
+    one_by_one, at_once = Series(), Series()
+    for x, y, time in points:
+        one_by_one.append(x, y, time=time)
+    for part in (points[:at], points[at:]):
+        ys = [NAN if y is None else y for _, y, _ in part]
+        at_once.extend([x for x, _, _ in part], ys, time=[time for _, _, time in part])
+    for kind in ("step", "time"):
+        assert list(at_once.axis(kind)) == list(one_by_one.axis(kind))
+    assert [str(y) for y in at_once.ys] == [str(y) for y in one_by_one.ys]
+    assert at_once.bounds == one_by_one.bounds
+
+
+def test_curves_that_share_their_axes_have_values_of_their_own() -> None:
+    axes = {"step": array("d", [1, 2, 3]), "time": array("d", [0.5, 1, 2])}
+    loss, watts = Series.sharing("loss", axes), Series.sharing("watts", axes)
+    loss.extend_values([3, NAN, 1])
+    watts.extend_values([NAN, 70, 80])
+    watts.leave_gaps_out()
+    assert loss.num_finite == 2 and len(loss) == 3 and loss.value_at(1.9, "time") == (2, 1)
+    assert list(watts.xs) == [2, 3] and list(watts.axis("time")) == [1, 2] and list(watts.ys) == [70, 80]
+    axes["step"].append(4)
+    axes["time"].append(3)
+    loss.extend_values([INF])
+    watts.append(4, 90, time=3)
+    assert loss.last == (3, 1) and len(loss) == 4 and watts.last == (4, 90)
+    del axes["step"][2:], axes["time"][2:]
+    loss.keep(2)
+    assert loss.bounds == Bounds(1, 2, 3, 3, 3) and len(watts) == 3
+
+
+def test_axes_can_be_put_in_place_later() -> None:
+    series = series_of((10, 1), (20, 2))
+    assert list(series.axis("time")) == []
+    series.put_axes({"time": [1.5, 3]})
+    series.append(30, 3, time=4)
+    assert list(series.axis("time")) == [1.5, 3, 4] and list(series.xs) == [10, 20, 30]
