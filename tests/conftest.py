@@ -22,6 +22,12 @@ def kernels_mode() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def no_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test obeys the settings of whoever runs it: a command for words on runs would get them all."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "no-settings"))
+
+
 @pytest.fixture(scope="session")
 def arc1_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """ARC-AGI-1 as `hrm data build arc1` makes it, once per session, in a temporary folder."""

@@ -2,8 +2,9 @@
 
 run folder -> RunView, rows, events, lines. Every file may be missing, half-written, truncated, of an old process or
 hostile: then it counts as missing, and nothing raises. Whether a run lives is decided by its lock on this host,
-elsewhere by the age of its heartbeat; `lost` and `stalled` are decided here, since a dead process cannot say so. Never
-opens the lock file itself (see `locks.py`). The list of all runs is in `catalogue.py`.
+elsewhere by the age of its heartbeat; `lost` and `stalled` are decided here, since a dead process cannot say so, and so
+is `throttled`, from what the trainer saw of its device. Never opens the lock file itself (see `locks.py`). The list of
+all runs is in `catalogue.py`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, final
 
-from hrm_core.runs import locks
+from hrm_core.runs import locks, throttling
 from hrm_core.runs.files import (
     Row,
     integer,
@@ -211,7 +212,15 @@ def _reader_alarms(layout: RunFolder, view_state: str, status: Row, age_s: float
                 "advice": f"Read {layout.output.name} in the run folder, put it right and start it again.",
             }
         ]
-    return []
+    return _throttled(layout, status) if view_state == "running" else []
+
+
+def _throttled(layout: RunFolder, status: Row) -> list[Row]:
+    """Whether heat or power slows the device; the log is read for it only where the device is hot."""
+    sentence = throttling.slowed_by_heat(status)
+    if not sentence and throttling.is_hot(status):
+        sentence = throttling.slower_while_hot(status, last_rows(layout.metrics))
+    return [{"name": "throttled", "sentence": sentence, "advice": throttling.ADVICE}] if sentence else []
 
 
 def _written_alarms(status: Row) -> list[Row]:

@@ -29,6 +29,7 @@ CLOCK_COLUMNS: Final = frozenset(
         "memory_gib",
         "power_w",
         "temperature_c",
+        "clock_mhz",
         "crc",
     }
 )

@@ -13,7 +13,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -75,6 +75,7 @@ class RunWriter:
         self._lock = lock
         self._guard = threading.RLock()
         self._closed = False
+        self.heard: Callable[[str, int | None, Mapping[str, Any]], None] | None = None
         status = decode_status(read_small(self.layout.status_json) or b"") or {}
         self._last_status: Row = status
         self._heartbeat = integer(status, "heartbeat") or 0
@@ -160,10 +161,12 @@ class RunWriter:
             file.append(line)
 
     def event(self, kind: str, step: int | None = None, **fields: Any) -> None:
-        """Appends one event: time_utc, step, kind and `fields`."""
+        """Appends one event: time_utc, step, kind and `fields`; then tells `heard`, where somebody listens."""
         line = encode_row({"time_utc": utc_now(), "step": step, "kind": kind, **fields})
         with self._guard:
             self._events.append(line)
+        if self.heard is not None:
+            self.heard(kind, step, fields)
 
     def log(self, line: str) -> None:
         """Appends text to log.txt; every line gets the time before it."""

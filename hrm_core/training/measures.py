@@ -5,6 +5,7 @@ Training room. The one place where the host reads numbers of the step: every `tr
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
@@ -75,8 +76,9 @@ def status_of(
     alarms: list[dict[str, Any]],
     warming_up: bool,
     stalled_s: float,
+    device: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """status.json, but for what the writer fills in."""
+    """status.json, but for what the writer fills in. `device` is what telemetry adds to it."""
     row = row or {}
     plan, step = progress.plan, progress.step
     known = not plan.provisional
@@ -106,6 +108,8 @@ def status_of(
         "memory_gib": row.get("memory_gib"),
         "power_w": row.get("power_w"),
         "temperature_c": row.get("temperature_c"),
+        "clock_mhz": row.get("clock_mhz"),
+        **device,
         "alarms": alarms,
         "warming_up": warming_up,
         "stalled_s": stalled_s,

@@ -27,11 +27,14 @@ from hrm_core.recipe.schema import Recipe
 from hrm_core.recipe.toml_io import from_toml, to_toml
 from hrm_core.runs.atomic import write_bytes
 from hrm_core.runs.files import read_json_object
+from hrm_core.runs.inhibit import awake
 from hrm_core.runs.layout import RunFolder
 from hrm_core.runs.locks import device_lock
+from hrm_core.runs.notify import Notifier
 from hrm_core.runs.reader import read_policy
 from hrm_core.runs.snapshots import latest_good
 from hrm_core.runs.text import clean
+from hrm_core.runs.user_settings import read_settings
 from hrm_core.runs.writer import RunWriter
 from hrm_core.training.checkpoint import load_state
 from hrm_core.training.plan import Plan, make_plan
@@ -156,7 +159,19 @@ def resume_run(folder: Path, overrides: tuple[str, ...] = (), data: Path | None 
 
 
 def _train(writer: RunWriter, parts: StepParts, dataset: Dataset, progress: Progress, policy: Policy, say: Say) -> str:
-    """Runs the trainer, with the GPU's lock unless it is shared; what goes wrong ends in the log and in result.json."""
+    """Runs the trainer, with the GPU's lock unless it is shared; what goes wrong ends in the log and in result.json.
+
+    Meanwhile the machine is kept awake, and whoever wants a word on how it goes gets one, as the settings say.
+    """
+    settings, name = read_settings(), writer.layout.run_id
+    writer.heard = Notifier(settings.words("notify.command"), name).heard
+    with awake(name, settings.flag("runs.inhibit_sleep")):
+        return _train_awake(writer, parts, dataset, progress, policy, say)
+
+
+def _train_awake(
+    writer: RunWriter, parts: StepParts, dataset: Dataset, progress: Progress, policy: Policy, say: Say
+) -> str:
     lock = None
     if parts.model.device.type == "cuda" and not parts.recipe.training.share_device:
         lock = device_lock(f"cuda-{torch.cuda.current_device()}").acquire()

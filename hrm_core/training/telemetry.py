@@ -1,18 +1,24 @@
-"""Memory, power and temperature of the device, each None where it cannot be read.
+"""Memory, power, temperature, clock and throttling of the device, each None where it cannot be read.
 
 Training room. NVML through nvidia-ml-py for GPUs (a laptop may answer "not supported" to any single question), psutil
-for the process on a CPU. Reading never raises.
+for the process on a CPU. Reading never raises. Asked at the rows of the training log only: four questions a row, and
+the power cap once a minute. What throttling means is in `hrm_core.runs.throttling`.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, final
 
 import psutil
 import torch
 
+from hrm_core.runs.device import clock_of, power_cap_of, throttle_of
+from hrm_core.runs.throttling import ThrottleWindow
+
 GIB = 1024**3
+CAP_EVERY_S = 60.0
 
 
 def _optional(read: Callable[[], float]) -> float | None:
@@ -22,6 +28,52 @@ def _optional(read: Callable[[], float]) -> float | None:
         return None
 
 
+def _words(read: Callable[[], tuple[str, ...] | None]) -> tuple[str, ...] | None:
+    try:
+        return read()
+    except Exception:  # as above
+        return None
+
+
+@final
+class GpuTelemetry:
+    """What NVML says of one GPU, and what it said in the last minutes. `nvml` is the module pynvml, or None."""
+
+    def __init__(self, nvml: Any, handle: Any, clock: Callable[[], float] = time.monotonic) -> None:
+        self.nvml = nvml
+        self.handle = handle
+        self._clock = clock
+        self._window = ThrottleWindow()
+        self._throttle: tuple[str, ...] | None = None
+        self._cap_w: float | None = None
+        self._cap_at: float | None = None
+
+    def read(self) -> dict[str, float | None]:
+        """power_w, temperature_c, clock_mhz; also looks at the throttle reasons."""
+        nvml, handle, now = self.nvml, self.handle, self._clock()
+        if nvml is None:
+            return {"power_w": None, "temperature_c": None, "clock_mhz": None}
+        self._throttle = _words(lambda: throttle_of(nvml, handle))
+        if self._throttle is not None:
+            self._window.add(now, self._throttle)
+        if self._cap_at is None or now - self._cap_at >= CAP_EVERY_S:
+            self._cap_at, self._cap_w = now, _optional(lambda: power_cap_of(nvml, handle))
+        return {
+            "power_w": _optional(lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1000),
+            "temperature_c": _optional(lambda: float(nvml.nvmlDeviceGetTemperature(handle, 0))),
+            "clock_mhz": _optional(lambda: clock_of(nvml, handle)),
+        }
+
+    def status(self) -> dict[str, Any]:
+        """For status.json: the reasons seen last, the cap, and how much of the last minutes heat or power slowed it."""
+        return {
+            "throttle": None if self._throttle is None else list(self._throttle),
+            "throttled_share": self._window.share,
+            "throttled_s": self._window.span_s,
+            "power_cap_w": self._cap_w,
+        }
+
+
 @final
 class Telemetry:
     """Reads the device that a run computes on."""
@@ -29,28 +81,22 @@ class Telemetry:
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self.process = psutil.Process()
-        self.nvml: Any = None
-        self.handle: Any = None
+        self.gpu = GpuTelemetry(None, None)
         if device.type == "cuda":
             try:
                 import pynvml
 
                 pynvml.nvmlInit()
-                self.nvml = pynvml
-                self.handle = pynvml.nvmlDeviceGetHandleByIndex(torch.cuda.current_device())
+                self.gpu = GpuTelemetry(pynvml, pynvml.nvmlDeviceGetHandleByIndex(torch.cuda.current_device()))
             except Exception:  # no driver library, no permission: the run goes on without these columns
-                self.nvml = None
+                self.gpu = GpuTelemetry(None, None)
 
     def read(self) -> dict[str, float | None]:
-        """memory_gib (peak allocated on CUDA, resident on CPU), power_w, temperature_c."""
+        """memory_gib (peak allocated on CUDA, resident on CPU), power_w, temperature_c, clock_mhz."""
         if self.device.type != "cuda":
-            return {"memory_gib": self.process.memory_info().rss / GIB, "power_w": None, "temperature_c": None}
-        memory = torch.cuda.max_memory_allocated() / GIB
-        if self.nvml is None:
-            return {"memory_gib": memory, "power_w": None, "temperature_c": None}
-        nvml, handle = self.nvml, self.handle
-        return {
-            "memory_gib": memory,
-            "power_w": _optional(lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1000),
-            "temperature_c": _optional(lambda: float(nvml.nvmlDeviceGetTemperature(handle, 0))),
-        }
+            return {"memory_gib": self.process.memory_info().rss / GIB, **self.gpu.read()}
+        return {"memory_gib": torch.cuda.max_memory_allocated() / GIB, **self.gpu.read()}
+
+    def status(self) -> dict[str, Any]:
+        """The part of status.json that is no column of the log."""
+        return self.gpu.status()

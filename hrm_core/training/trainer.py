@@ -354,8 +354,9 @@ class Trainer:
         self._status_at = now
         progress = self.progress
         warming = progress.step < self.recipe.alarms.warmup_share * progress.plan.max_steps
+        limit, device = self.recipe.alarms.stalled_s, self.telemetry.status()
         self.writer.status(
-            status_of(progress, state, self.last_row, self.rate, progress.alarms, warming, self.recipe.alarms.stalled_s)
+            status_of(progress, state, self.last_row, self.rate, progress.alarms, warming, limit, device)
         )
 
     @contextmanager

@@ -149,7 +149,8 @@ class Validator:
             self.writer.event("archive_failed", step, reason=str(error))
             self.say(f"step {step}: the new best could not be archived ({error}); the run goes on")
             return
-        self.writer.event("best", step, metric=self.parts.recipe.evaluation.score, value=row["score"])
+        best = self.progress.best or {}
+        self.writer.event("best", step, **{key: best.get(key) for key in ("metric", "value", "trivial")})
 
 
 def _percent(value: float | None) -> str:
