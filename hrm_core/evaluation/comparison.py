@@ -19,6 +19,7 @@ from hrm_core.evaluation.comparison_runs import RunFacts, exact_of, kept_full_st
 from hrm_core.evaluation.verdict import FEWEST_SEEDS, PairedTests, Verdict, judge, paired_tests, plan_rule
 from hrm_core.evaluation.verdict_statistics import null_share
 from hrm_core.recipe.experiments import EXPERIMENTS
+from hrm_core.runs.paired import count_families, pair_runs
 
 Document = dict[str, Any]
 EQUAL_WITHIN = 0.05
@@ -183,10 +184,12 @@ def _tests(control: Arm, arm: Arm) -> Document | None:
     if steps[0] is None or steps[1] is None:
         return None
     table = paired_tests(solved_tests(pair[0], steps[0]), solved_tests(pair[1], steps[1]))
+    paired = pair_runs(pair[0].folder, pair[1].folder, (steps[0], steps[1])).tests if table.num_tests else ()
     return {
         "title": PairedTests.TITLE,
         "checkpoints": [f"{run.run_id}@{step}" for run, step in zip(pair, steps, strict=True)],
         **vars(table),
+        "families": [vars(family) for family in count_families(paired)],
     }
 
 

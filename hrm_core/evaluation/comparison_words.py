@@ -125,7 +125,17 @@ def _tests_words(tests: Document | None) -> list[str]:
         if tests[name]:
             more = ", ..." if len(tests[name]) > _SHOWN_TESTS else ""
             lines.append(f"{name}: {', '.join(tests[name][:_SHOWN_TESTS])}{more}")
-    return lines
+    return lines + _changed_families(tests["families"])
+
+
+def _changed_families(families: Sequence[Document]) -> list[str]:
+    """The families in which any test was gained or lost, in one line."""
+    changed = [family for family in families if family["gained"] or family["lost"]]
+    if not changed:
+        return []
+    shown = [f"{family['family']} +{family['gained']} -{family['lost']}" for family in changed[:_SHOWN_FAMILIES]]
+    more = f", {len(changed) - len(shown)} more" if len(changed) > len(shown) else ""
+    return [f"gained and lost by family: {', '.join(shown)}{more}"]
 
 
 def _everyone(document: Document) -> list[Document]:

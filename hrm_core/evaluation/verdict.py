@@ -175,6 +175,11 @@ class PairedTests:
 
     TITLE = "these two checkpoints"
 
+    @property
+    def num_tests(self) -> int:
+        """Tests that both have."""
+        return len(self.both) + len(self.gained) + len(self.lost) + self.neither
+
 
 def paired_tests(control: Mapping[str, bool], other: Mapping[str, bool]) -> PairedTests:
     """Test -> solved, of two checkpoints -> the paired table over the tests that both have."""

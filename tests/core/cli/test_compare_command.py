@@ -42,6 +42,14 @@ def test_a_sweep_is_compared_by_its_name(made_runs: Any, tmp_path: Path) -> None
     assert one_file.exit_code == 0 and "cannot tell (one seed)" in (tmp_path / "all.md").read_text()
 
 
+def test_tests_gained_and_lost_are_counted_by_family(made_runs: Any) -> None:
+    made_runs.make("a", "EXP-00", 1, (0.0, 0.1), solved=[(0, 1, 2)])
+    made_runs.make("b", "EXP-00p", 1, (0.0, 0.1), solved=[(2, 3)])
+    (arm,) = json.loads(run_compare(made_runs, "a", "b", "--json").stdout)["arms"]
+    assert arm["tests"]["families"] == [{"family": "no family", "gained": 1, "lost": 2, "both": 1, "neither": 16}]
+    assert "gained and lost by family: no family +1 -2" in run_compare(made_runs, "a", "b").output
+
+
 def test_errors_name_the_thing_and_the_remedy(made_runs: Any) -> None:
     made_runs.make("a")
     for words, part in (
