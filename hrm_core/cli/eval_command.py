@@ -58,44 +58,17 @@ class Asked:
     data: Path | None
 
 
-def find_snapshot(runs_dir: Path, word: str) -> Path:
-    """The snapshot folder that `word` names: its path, RUN (the last checkpoint), RUN@last, RUN@best or RUN@STEP."""
-    from hrm_core.runs.catalogue import find_run
-    from hrm_core.runs.snapshots import META_NAME, latest_good
-
-    if word and (Path(word) / META_NAME).is_file():
-        return Path(word)
-    name, at, which = word.rpartition("@")
-    if not at:
-        name, which = word, "last"
-    layout = find_run(runs_dir, name)
-    if which == "last":
-        found = latest_good(layout.checkpoints)
-    elif which == "best":
-        found = latest_good(layout.archive)
-    elif which.isascii() and which.isdigit() and len(which) <= 12:
-        step = int(which)
-        found = next((path for path in (layout.checkpoint(step), layout.best(step)) if path.is_dir()), None)
-    else:
-        raise UserError(f"{clean(word)}: write @last, @best or @ and a step after the run, such as {clean(name)}@best")
-    if found is None:
-        raise UserError(
-            f"run {clean(layout.run_id)} has no whole snapshot {clean(which)!r}; "
-            "its folders checkpoints and archive show which steps there are",
-            1,
-        )
-    return found
-
-
 def data_of(snapshot: Path, recipe: Recipe, given: Path | None) -> Path:
     """The data file: the given one, the one its run began with, or the recipe's, built if it is missing."""
     from hrm_core.cli.run_commands import ensure_data
-    from hrm_core.runs.files import read_json_object
+    from hrm_core.runs.files import mapping, read_json_object
     from hrm_core.runs.layout import RunFolder
+    from hrm_core.runs.snapshots import read_meta
 
     if given is None:
-        run_json = read_json_object(RunFolder(snapshot.resolve().parent.parent).run_json) or {}
-        began_with = run_json.get("data")
+        run_json = read_json_object(RunFolder(snapshot.resolve().parent.parent).run_json)
+        # A promoted snapshot lies in no run; it says itself what its run began with.
+        began_with = (run_json or mapping(read_meta(snapshot), "promoted")).get("data")
         if isinstance(began_with, str) and Path(began_with).is_file():
             return Path(began_with)
     return ensure_data(recipe.data.source, given)
@@ -157,7 +130,9 @@ def changed_recipe(recipe: Recipe, views: int | None, settings: tuple[str, ...])
 @click.option("--data", "data", type=click.Path(path_type=Path), default=None, metavar="FILE", help="The data file.")
 @json_option
 def eval_(snapshot: str, runs: Path | None, as_json: bool, **asked: Any) -> None:
-    """Evaluate RUN (its last checkpoint), RUN@best, RUN@STEP or a snapshot folder on held-out tests."""
+    """Evaluate RUN (its last checkpoint), RUN@best, RUN@STEP, a promoted snapshot or a folder on held-out tests."""
+    from hrm_core.runs.snapshot_names import find_snapshot
+
     folder = find_snapshot(runs_folder(runs), snapshot)
     row = _evaluate(folder, Asked(**asked))
     if as_json:

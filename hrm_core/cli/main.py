@@ -35,6 +35,7 @@ COMMANDS: dict[str, Entry] = {
     "run": Entry("run_commands", "run", "Start a run of an experiment, with key=value overrides."),
     "resume": Entry("run_commands", "resume", "Go on with a run from its last checkpoint."),
     "sweep": Entry("sweep_command", "sweep", "Run experiments with several seeds against a control; goes on."),
+    "queue": Entry("queue_commands", "queue", "Put runs in a queue that a worker starts, one run a device."),
     "stop": Entry("runs_commands", "stop", "Ask a run to write a checkpoint and stop."),
     "pause": Entry("runs_commands", "pause", "Ask a run to wait, keeping its memory."),
     "continue": Entry("runs_commands", "continue_", "Ask a paused run to go on."),

@@ -46,7 +46,8 @@ def _listed(folder: Path) -> list[str]:
     return sorted(name for name in found if name != META_NAME)
 
 
-def _read_whole_meta(folder: Path) -> Row | None:
+def read_whole_meta(folder: Path) -> Row | None:
+    """`meta.json` with `files` {name: {sha256, bytes}}, or None if it is missing or not what was written."""
     return decode_row(read_small(folder / META_NAME) or b"")
 
 
@@ -62,7 +63,7 @@ def write_meta(folder: Path, meta: Mapping[str, Any]) -> None:
 
 def read_meta(folder: Path) -> Row | None:
     """What was given to `write_meta`, or None if `meta.json` is missing or not what was written."""
-    meta = _read_whole_meta(folder)
+    meta = read_whole_meta(folder)
     return None if meta is None else {key: value for key, value in meta.items() if key != "files"}
 
 
@@ -72,7 +73,7 @@ def verify_folder(folder: Path) -> list[str]:
         return ["there is no such folder"]
     if not (folder / META_NAME).is_file():
         return [f"{META_NAME} is missing"]
-    meta = _read_whole_meta(folder)
+    meta = read_whole_meta(folder)
     if meta is None:
         return [f"{META_NAME} has changed since it was written"]
     expected, present = mapping(meta, "files"), _listed(folder)

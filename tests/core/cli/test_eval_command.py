@@ -24,6 +24,7 @@ from hrm_core.model.inference import Predictor
 from hrm_core.recipe.lay import build_recipe
 from hrm_core.recipe.schema import Recipe
 from hrm_core.recipe.toml_io import to_toml
+from hrm_core.runs.archive_changes import promote
 from hrm_core.runs.writer import RunWriter
 from hrm_core.training.checkpoint import load_snapshot, save_snapshot
 from hrm_core.training.setup import build_parts, choose_device
@@ -96,10 +97,14 @@ def test_the_row_is_what_evaluate_gives(made: Made) -> None:
 
 def test_ways_to_name_a_snapshot(made: Made) -> None:
     folder = made.runs / "small"
+    promote(made.runs, folder / "archive" / "best-00000002", "champion")
+    row = told(made.eval("champion", "--json", "--fast"))
+    assert (row["snapshot"], row["step"]) == (str(made.runs / "promoted" / "champion"), 2)
     for word, place in {
         "small": "checkpoints/step-00000004",
         "sma@last": "checkpoints/step-00000004",
-        "small@2": "checkpoints/step-00000002",
+        "small@4": "checkpoints/step-00000004",
+        "small@2": "archive/best-00000002",
         "small@best": "archive/best-00000002",
         str(folder / "archive" / "best-00000002"): "archive/best-00000002",
     }.items():
