@@ -85,12 +85,16 @@ def process_age_s() -> float:
 
 
 def start_process(
-    argv: Sequence[str], folder: Path | RunFolder, environment: Mapping[str, str] | None = None
+    argv: Sequence[str],
+    folder: Path | RunFolder,
+    environment: Mapping[str, str] | None = None,
+    working_folder: Path | None = None,
 ) -> subprocess.Popen[bytes]:
     """Starts `argv` in its own session, without a terminal, output appended to `output.txt`; whoever asks collects it.
 
-    `environment` replaces the whole environment (default: inherited). Its identity goes to `launch.json`, by which a
-    reader knows that the run is starting. UserError (exit 1) if the folder or the process cannot be made.
+    `environment` replaces the whole environment, `working_folder` the current one (default: inherited). Its identity
+    goes to `launch.json`, by which a reader knows that the run is starting. UserError (exit 1) if the folder or the
+    process cannot be made.
     """
     layout = RunFolder.of(folder)
     try:
@@ -104,6 +108,7 @@ def start_process(
                 start_new_session=True,
                 close_fds=True,
                 env=None if environment is None else dict(environment),
+                cwd=working_folder,
             )
         write_json(layout.launch_json, {"time_utc": utc_now(), "process": identity(process.pid), "argv": list(argv)})
     except OSError as error:

@@ -146,7 +146,8 @@ def new_run_id(experiment: str, now: datetime | None = None, letters: str | None
     return check_name(f"{head}-{when:%Y%m%d-%H%M%S}-{tail}")
 
 
-def _data_home() -> Path:
+def data_home() -> Path:
+    """`hrm` under XDG_DATA_HOME, else under ~/.local/share. UserError where there is no home."""
     base = os.environ.get("XDG_DATA_HOME", "")
     if base.startswith("/"):
         return Path(base) / "hrm"
@@ -159,10 +160,10 @@ def _data_home() -> Path:
 def default_runs_dir() -> Path:
     """`./runs` where it exists, else `runs` under the user's data folder (which need not exist)."""
     here = Path("runs")
-    return here if here.is_dir() else _data_home() / "runs"
+    return here if here.is_dir() else data_home() / "runs"
 
 
 def default_built_dir() -> Path:
     """`./datasets/built` where it exists, else `built` under the user's data folder."""
     here = Path("datasets") / "built"
-    return here if here.is_dir() else _data_home() / "built"
+    return here if here.is_dir() else data_home() / "built"

@@ -17,6 +17,9 @@ import re
 import struct
 import sys
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -41,7 +44,9 @@ class _Held:
 
 
 _held: Final[dict[str, _Held]] = {}
+_threads: Final[dict[str, threading.Lock]] = {}
 _guard: Final = threading.Lock()
+_AGAIN_S: Final = 0.005
 
 
 def _key(path: Path) -> str:
@@ -169,21 +174,19 @@ class RunLock:
 
 
 @final
-class DeviceLock:
-    """The lock of one device of this host for one user: two trainers on a GPU would only slow each other."""
+class FileLock:
+    """A lock file of any other kind. `what` and `remedy` make the sentence for whoever finds it held."""
 
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(self, path: Path, what: str, remedy: str) -> None:
         self.path = path
-        self.name = name
+        self.what = what
+        self.remedy = remedy
         self._taken = 0
 
     def acquire(self) -> Self:
-        """Takes the lock; UserError (exit 1) says who holds it."""
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError as error:
-            raise explain_os_error(error) from error
-        _acquire(self.path, f"device {clean(self.name)}", "wait for it, or stop that run first (`hrm list`)")
+        """Takes the lock, making its folder; UserError (exit 1) says who holds it."""
+        _make_private(self.path.parent)
+        _acquire(self.path, self.what, self.remedy)
         self._taken += 1
         return self
 
@@ -202,11 +205,50 @@ class DeviceLock:
         self.release()
 
 
-def device_lock(name: str, folder: Path | None = None) -> DeviceLock:
-    """The lock of device `name` (a GPU's UUID) under the user's runtime folder, else `~/.cache/hrm-console/locks`."""
-    if folder is None:
-        runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-        usable = runtime.startswith("/") and os.path.isdir(runtime)
-        folder = Path(runtime) / "hrm" if usable else Path.home() / ".cache" / "hrm-console" / "locks"
+def _make_private(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise explain_os_error(error) from error
+
+
+@contextmanager
+def short_lock(path: Path, what: str, patience_s: float = 10.0) -> Iterator[None]:
+    """Holds a lock file for the moments of an edit, waiting for other processes and other threads of this one.
+
+    The folder must exist. UserError (exit 1) if it is not free within `patience_s`. Not to be nested for one path.
+    """
+    end = time.monotonic() + patience_s
+    with _guard:
+        mine = _threads.setdefault(_key(path), threading.Lock())
+    if not mine.acquire(timeout=patience_s):
+        raise UserError(f"{what} is being changed by another thread; try again.", exit_code=1)
+    try:
+        try:
+            while not _take(path):
+                if time.monotonic() > end:
+                    who = lock_holder(path)
+                    raise UserError(f"{what} is being changed by process {who or '?'}; try again.", exit_code=1)
+                time.sleep(_AGAIN_S)
+        except OSError as error:
+            raise explain_os_error(error) from error
+        try:
+            yield
+        finally:
+            _drop(path)
+    finally:
+        mine.release()
+
+
+def locks_folder() -> Path:
+    """Where locks of this user on this host lie: the runtime folder, else `~/.cache/hrm-console/locks`."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    usable = runtime.startswith("/") and os.path.isdir(runtime)
+    return Path(runtime) / "hrm" if usable else Path.home() / ".cache" / "hrm-console" / "locks"
+
+
+def device_lock(name: str, folder: Path | None = None) -> FileLock:
+    """The lock of device `name` (a GPU's UUID): two trainers on a GPU would only slow each other."""
     safe = re.sub(r"[^A-Za-z0-9._-]", "-", name)[:80] or "device"
-    return DeviceLock(folder / f"device-{safe}.lock", name)
+    path = (locks_folder() if folder is None else folder) / f"device-{safe}.lock"
+    return FileLock(path, f"device {clean(name)}", "wait for it, or stop that run first (`hrm list`)")
