@@ -15,11 +15,14 @@ from textual.binding import Binding, BindingType
 from hrm_console.action import Action
 from hrm_console.rooms import DIALOGS, ROOMS
 from hrm_console.tables import (
+    device,
     dialogs,
     everywhere,
     launch,
+    puzzles,
     run,
     runs,
+    settings,
     shared,
 )
 
@@ -30,8 +33,13 @@ ACTIONS: tuple[Action, ...] = (
     *runs.ACTIONS,
     *run.ACTIONS,
     *launch.ACTIONS,
+    *settings.ACTIONS,
+    *puzzles.ACTIONS,
+    *device.ACTIONS,
     *dialogs.ACTIONS,
     *shared.ACTIONS,
+    *runs.MORE,
+    *run.LOOKING,
     *everywhere.ACTIONS,
 )
 

@@ -110,10 +110,16 @@ class ConsoleApp(App[int]):
     def use_keymap(self, read: tuple[dict[str, str], tuple[str, ...]]) -> None:
         """Take a key map, and say what in it is not obeyed."""
         self.keymap, problems = read
-        if self.keymap:
-            self.set_keymap(self.keymap)
+        self.set_keymap(self.keymap)
         for problem in problems:
             self.say(problem, bad=True)
+        self._tell_of_runs()
+
+    def use_settings(self, settings: UserSettings) -> None:
+        """Have these settings from now on, in these colours; every screen draws anew when it is in sight."""
+        self.settings = settings
+        self.theme, self.palette = look_for(settings.text("console.theme"), self.console.color_system)
+        self.watching.tick_s = settings.number("console.refresh_s")
         self._tell_of_runs()
 
     def lose_terminal(self) -> None:

@@ -63,6 +63,23 @@ def read_keymap(path: Path) -> tuple[dict[str, str], tuple[str, ...]]:
     return checked_keymap(wanted)
 
 
+def write_keymap(path: Path, keymap: Mapping[str, str]) -> Path:
+    """Replaces the file; gives its path. UserError for a disk that refuses."""
+    from hrm_core.runs.atomic import explain_os_error, write_bytes
+
+    lines = [
+        "# Keys of hrm-console, by action: hrm-console's settings screen lists them. Written by that screen.",
+        "[keys]",
+    ]
+    lines += [f'{name} = "{keys}"' for name, keys in sorted(keymap.items())]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(path, ("\n".join(lines) + "\n").encode("utf-8"))
+    except OSError as error:
+        raise explain_os_error(error) from error
+    return path
+
+
 def checked_keymap(wanted: Mapping[str, object]) -> tuple[dict[str, str], tuple[str, ...]]:
     """action id -> keys as a person wrote them -> the map in Textual's names, and what is wrong."""
     known = {action.id for action in ACTIONS}

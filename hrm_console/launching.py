@@ -46,14 +46,31 @@ def split_overrides(line: str) -> tuple[str, ...]:
         raise UserError(f"overrides: {str(error).lower()}; close the quote") from error
 
 
-def run_argv(experiment: str, overrides: Sequence[str], name: str, runs_dir: Path) -> list[str]:
+def run_words(experiment: str, overrides: Sequence[str], name: str = "", source: str = "") -> tuple[str, ...]:
+    """The words after `hrm` that start a run; `source` is the snapshot whose weights it starts from."""
+    begun = ("--from", source) if source else ()
+    return ("run", experiment, *overrides, *begun, *(("--name", name) if name else ()))
+
+
+def run_argv(experiment: str, overrides: Sequence[str], name: str, runs_dir: Path, source: str = "") -> list[str]:
     """The command that starts a run and leaves it alone."""
-    return [*HRM, "run", experiment, *overrides, "--name", name, "--detach", "--runs", str(runs_dir)]
+    return [*HRM, *run_words(experiment, overrides, name, source), "--detach", "--runs", str(runs_dir)]
+
+
+def queue_argv(experiment: str, overrides: Sequence[str], name: str, runs_dir: Path, source: str = "") -> list[str]:
+    """The command that puts a run in the queue."""
+    words = run_words(experiment, overrides, name, source)
+    return [*HRM, "queue", "add", *words[1:], "--runs", str(runs_dir)]
 
 
 def resume_argv(run_id: str, runs_dir: Path) -> list[str]:
     """The command that takes up a run at its last checkpoint and leaves it alone."""
-    return [*HRM, "resume", run_id, "--detach", "--runs", str(runs_dir)]
+    return extend_argv(run_id, (), runs_dir)
+
+
+def extend_argv(run_id: str, overrides: Sequence[str], runs_dir: Path) -> list[str]:
+    """The same with another length, `training.max_steps=N`."""
+    return [*HRM, "resume", run_id, *overrides, "--detach", "--runs", str(runs_dir)]
 
 
 def shell_line(argv: Sequence[str]) -> str:

@@ -1,29 +1,40 @@
-"""Experiments and recipes for the launch form. The only module of the console that imports `hrm_core.recipe`.
+"""Experiments and recipes for the launch form. With overrides.py and predicting.py all of the console that imports
+`hrm_core.recipe`.
 
-(experiment, preset, overrides line) -> `Checked`: what is wrong, or how the run would differ from EXP-00 and its
-size. Imported in a thread after the first frame, since pydantic takes a quarter of a second; every call is pure.
+(experiment, preset, overrides line) -> `Checked`: what is wrong, or how the run would differ from EXP-00, its size, and
+what it will take. Imported in a thread after the first frame, since pydantic takes a quarter of a second.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
-from typing import final
+from typing import TYPE_CHECKING, Any, final
+
+from pydantic import ValidationError
 
 from hrm_console.launch_device import Machine
 from hrm_console.launching import split_overrides
+from hrm_console.overrides import overrides_of, values_of
+from hrm_console.predicting import Measured, energy, predict, time_of
 from hrm_core.errors import UserError
 from hrm_core.recipe.counts import DeviceKind
 from hrm_core.recipe.difference import difference
-from hrm_core.recipe.experiments import EXPERIMENTS
-from hrm_core.recipe.lay import build_recipe
+from hrm_core.recipe.experiment import Experiment
+from hrm_core.recipe.experiments import EXPERIMENTS, find_experiment, saved_experiments
+from hrm_core.recipe.lay import build_recipe, override_recipe
 from hrm_core.recipe.memory import GIB, plan_memory, refusal, setting_of
+from hrm_core.recipe.my_experiments import MyExperiment, merged_overrides, write_mine
 from hrm_core.recipe.schema import Recipe
-from hrm_core.recipe.schema_info import SettingInfo, settings
+from hrm_core.recipe.toml_io import from_toml
 from hrm_core.recipe.values import show_value
 
+if TYPE_CHECKING:
+    from hrm_console.run_config import Differences
+
 CONTROL = "EXP-00"
+LENGTHS = ("training.max_steps=", "training.time_budget=")
 # Memory of the cards that the presets are for, where a recipe names no limit: the form cannot ask the driver.
 CARD_GIB: dict[DeviceKind, float] = {"laptop": 16.0, "h100": 80.0}
 
@@ -41,65 +52,125 @@ class Card:
     presets: tuple[str, ...]
     # Why it cannot run yet, empty if it can.
     unbuilt: str
+    # Saved by the user.
+    mine: bool = False
 
 
 @final
 @dataclass(frozen=True)
 class Checked:
-    """What a form describes. `changes`: key, EXP-00's value, this run's value, who set it."""
+    """What a form describes. `changes`: key, EXP-00's value, this run's value, who set it; `size`: names and values;
+    `notes`: where predicted numbers come from; `values`: every setting's, `sources`: who set it."""
 
     problem: str
     changes: tuple[tuple[str, str, str, str], ...] = ()
     size: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+    values: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+
+def cards() -> tuple[tuple[Card, ...], tuple[str, ...]]:
+    """Every experiment: the user's own, those that can run, those that cannot yet; and what is wrong with files."""
+    saved, problems = saved_experiments()
+    return tuple(card_of(experiment) for experiment in saved.values()) + built_in(), problems
 
 
 @cache
-def cards() -> tuple[Card, ...]:
-    """Every experiment in the order of the table, those that can run before those that cannot yet."""
-    found = []
-    for experiment in EXPERIMENTS.values():
-        unbuilt = check(experiment.name, experiment.presets[0], "").problem
-        found.append(
-            Card(
-                experiment.name,
-                experiment.title,
-                experiment.hypothesis,
-                experiment.setup,
-                experiment.watch_for,
-                tuple(experiment.presets),
-                unbuilt,
-            )
-        )
+def built_in() -> tuple[Card, ...]:
+    """The experiments of the table, in its order, those that can run before those that cannot yet."""
+    found = [card_of(experiment) for experiment in EXPERIMENTS.values()]
     return tuple(sorted(found, key=lambda card: bool(card.unbuilt)))
 
 
-@cache
-def keys() -> dict[str, SettingInfo]:
-    """Every setting by its dotted key."""
-    return {setting.key: setting for setting in settings()}
+def card_of(experiment: Experiment) -> Card:
+    """An experiment as the form lists it."""
+    return Card(
+        experiment.name,
+        experiment.title,
+        experiment.hypothesis,
+        experiment.setup,
+        experiment.watch_for,
+        tuple(experiment.presets),
+        check(experiment.name, experiment.presets[0], "").problem,
+        bool(experiment.base),
+    )
 
 
-def overrides_of(preset: str, line: str) -> tuple[str, ...]:
-    """What goes to `hrm run` behind the experiment's name."""
-    return (f"preset={preset}", *split_overrides(line))
-
-
-def check(experiment: str, preset: str, line: str, machine: Machine | None = None) -> Checked:
-    """Lay the recipe that a form describes. With a machine: also how much memory it takes there, and whether it may."""
+def check(
+    experiment: str, preset: str, line: str, machine: Machine | None = None, measured: Sequence[Measured] = ()
+) -> Checked:
+    """Lay the recipe that a form describes. With a machine: also what it takes there, and whether it may."""
     try:
         resolved = build_recipe(experiment, overrides_of(preset, line))
     except UserError as error:
         return Checked(error.message)
+    return checked_recipe(resolved.recipe, resolved.sources, machine, measured)
+
+
+def checked_recipe(
+    recipe: Recipe, sources: Mapping[str, str], machine: Machine | None, measured: Sequence[Measured]
+) -> Checked:
+    """What there is to say of a recipe that holds."""
     changes = tuple(
-        (key, show_value(before), show_value(after), resolved.sources.get(key, ""))
-        for key, (before, after) in difference(control(), resolved.recipe).items()
+        (key, show_value(before), show_value(after), sources.get(key, ""))
+        for key, (before, after) in difference(control(), recipe).items()
         if key not in ("experiment", "preset")
     )
-    size = size_of(resolved.recipe)
+    size, values = size_of(recipe), values_of(recipe)
     if machine is None:
-        return Checked("", changes, size)
-    words, problem = memory_of(resolved.recipe, machine)
-    return Checked(problem, changes, (*size, ("memory", words)))
+        return Checked("", changes, size, (), values, sources)
+    words, problem = memory_of(recipe, machine)
+    found = predict(recipe, machine, measured)
+    size += (("memory", words), ("time", time_of(found.seconds)), ("energy", energy(found.joules)))
+    return Checked(problem, changes, size, found.notes, values, sources)
+
+
+def check_longer(
+    stored: Any, step: float | None, line: str, machine: Machine | None, measured: Sequence[Measured]
+) -> Checked:
+    """What `hrm resume` would go on with: the recipe of a run, with a new length. `stored` is run.json's recipe."""
+    try:
+        recipe = Recipe.model_validate(stored)
+        words = split_overrides(line)
+        wrong = next((word for word in words if not word.startswith(LENGTHS)), None)
+        if wrong is not None:
+            raise UserError(f"{wrong}: a resumed run keeps its recipe but for its length; fork it to change more")
+        longer = override_recipe(recipe, words)
+    except ValidationError:
+        return Checked("the run's recipe was written by another version; hrm resume may still understand it")
+    except UserError as error:
+        return Checked(error.message)
+    steps = longer.training.max_steps
+    if isinstance(steps, int) and step is not None and steps <= step:
+        return Checked(f"training.max_steps={steps}: the run is at step {step:.0f} already; give a larger number")
+    sources = {word.partition("=")[0]: "override" for word in words}
+    return checked_recipe(longer, sources, machine, measured)
+
+
+def differences_of(text: str) -> Differences:
+    """What a recipe.toml changes of EXP-00."""
+    from hrm_console.run_config import Differences
+
+    try:
+        recipe = from_toml(text)
+    except UserError as error:
+        return Differences(error.message)
+    found = difference(control(), recipe)
+    return Differences(changes=tuple((key, show_value(old), show_value(new)) for key, (old, new) in found.items()))
+
+
+def save_mine(name: str, form: tuple[str, str, str], title: str, hypothesis: str, replace_it: bool) -> str:
+    """Keep a form as an experiment of the user's; gives the file. One that is built on a saved one takes its overrides
+    along. UserError for what cannot be."""
+    experiment, preset, line = form
+    found = find_experiment(experiment)
+    overrides = merged_overrides(found.overrides, split_overrides(line))
+    mine = MyExperiment(name, found.base or found.name, preset, overrides, title, hypothesis)
+    problem = check(experiment, preset, line).problem
+    if problem:
+        raise UserError(problem)
+    return str(write_mine(mine, EXPERIMENTS, replace_it=replace_it))
 
 
 def memory_of(recipe: Recipe, machine: Machine) -> tuple[str, str]:
@@ -132,38 +203,3 @@ def size_of(recipe: Recipe) -> tuple[tuple[str, str], ...]:
         ("slots", f"{training.batch} x {training.accumulation} = {slots}"),
         ("segments", str(recipe.halting.max_segments)),
     )
-
-
-def helpful(line: str, cursor: int) -> str:
-    """What to say of the word under the cursor of an overrides line: the keys it may become, or what its setting is."""
-    word = line[:cursor].rpartition(" ")[2]
-    key, equals, _ = word.partition("=")
-    if not word:
-        return "a.b=c, such as training.max_steps=500 training.seed=2"
-    known = keys()
-    if equals or key in known:
-        setting = known.get(key)
-        return (
-            ""
-            if setting is None
-            else f"{key}: {setting.description} ({setting.type_text}; EXP-00: {show_value(setting.default)})"
-        )
-    begun = [name for name in known if name.startswith(key)] or [name for name in known if key in name]
-    return "  ".join(begun[:12]) + (" …" if len(begun) > 12 else "") if begun else ""
-
-
-def completed(line: str) -> str | None:
-    """The line with its last word completed to the first key that begins so; None where there is none."""
-    head, space, word = line.rpartition(" ")
-    if not word or "=" in word:
-        return _with_choice(line, word)
-    begun = next((name for name in keys() if name.startswith(word)), None)
-    return None if begun is None else f"{head}{space}{begun}="
-
-
-def _with_choice(line: str, word: str) -> str | None:
-    key, _, value = word.partition("=")
-    setting = keys().get(key)
-    choices: Sequence[str] = () if setting is None else setting.choices
-    begun = next((choice for choice in choices if choice.startswith(value) and choice != value), None)
-    return None if begun is None else line[: len(line) - len(value)] + begun

@@ -25,9 +25,17 @@ ROOMS: dict[str, RoomEntry] = {
     "runs": RoomEntry("runs", "RunsScreen", "Runs", "r", "every run, live"),
     "run": RoomEntry("run", "RunScreen", "One run"),
     "launch": RoomEntry("launch", "LaunchScreen", "Launch", "n", "start or queue a new run"),
+    "settings": RoomEntry("settings", "SettingsScreen", "Settings", "s", "colours, limits, keys"),
+    "puzzles": RoomEntry("puzzles", "PuzzlesScreen", "Puzzles", "p", "predictions as grids, test by test"),
+    "device": RoomEntry("device", "DeviceScreen", "Device", "d", "what GPU and host do, what slows and holds them"),
 }
 DIALOGS: dict[str, str] = {
+    "catch": "Choosing a key",
+    "save": "Saving an experiment of your own",
     "stop": "Stopping a run",
+    "run_rename": "Renaming a run",
+    "run_remove": "Removing runs",
     "help": "Help",
     "go": "Going to a screen or a pane",
+    "pick": "Choosing charts",
 }

@@ -1,14 +1,12 @@
-"""The launch form: an experiment in words, a preset, overrides checked as they are typed, and Start.
+"""The launch form: an experiment in words, a preset, overrides checked as they are typed, and what it will take.
 
-Shows hrm_core.recipe's experiments through recipes.py, called in a thread. Start runs `hrm run ... --detach` as a child
-process and opens the run's screen when it is up; what the child says is shown when it is not. Keys: actions.py,
-"launch".
+Shows hrm_core.recipe's experiments and settings through recipes.py and overrides.py, called in a thread. Start, queue
+and extend run an `hrm` command as a child process (launch_start.py); the run's screen is opened when it is up, and what
+the child says is shown when it is not. Keys: actions.py, "launch".
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, final
 
 from rich.text import Text
@@ -16,60 +14,58 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.message import Message
-from textual.suggester import Suggester
 from textual.widgets import Input, Label
 
 from hrm_console.actions import bindings_of
-from hrm_console.launching import Outcome, run_argv, shell_line, split_overrides
+from hrm_console.launching import Outcome
+from hrm_console.screens import launch_start
 from hrm_console.screens.base import Room
-from hrm_console.screens.launch_words import Answered, Form, change_rows, experiment_row, experiment_rows, verdict_rows
-from hrm_console.screens.run import RunScreen
+from hrm_console.screens.launch_checks import Loaded, checker, load
+from hrm_console.screens.launch_fields import NameField, OverridesField, helped
+from hrm_console.screens.launch_settings import SettingsList
+from hrm_console.screens.launch_words import (
+    Answered,
+    Form,
+    candidate_rows,
+    change_rows,
+    experiment_row,
+    experiment_rows,
+    longer_rows,
+    verdict_rows,
+)
 from hrm_console.widgets.bar import Bar
 from hrm_console.widgets.cycle import Cycle
 from hrm_console.widgets.lines import Choice, Rows
 from hrm_console.widgets.press import Press
-from hrm_core.errors import UserError
-from hrm_core.runs.layout import check_name, new_run_id
 
 if TYPE_CHECKING:
     from hrm_console.app import ConsoleApp
     from hrm_console.launch_device import Machine
     from hrm_console.recipes import Card
 
-
-@final
-@dataclass
-class Loaded(Message):
-    """The experiments, and what this machine has."""
-
-    cards: tuple[Card, ...]
-    machine: Machine
-
-
-@final
-class KeySuggester(Suggester):
-    """Completes the last word of the overrides to a setting or one of its choices."""
-
-    def __init__(self) -> None:
-        super().__init__(use_cache=False, case_sensitive=True)
-
-    async def get_suggestion(self, value: str) -> str | None:
-        from hrm_console.recipes import completed
-
-        return completed(value)
+FRESH = "fresh weights"
+OTHER_ROWS = 16
 
 
 @final
 class LaunchScreen(Room):
-    """The form. Checks run one at a time in a thread; the last form typed always gets its answer."""
+    """The form. Checks run one at a time in a thread; the last form typed always gets its answer.
+
+    `experiment`, `overrides` and `name` fill it in; `source` is a snapshot (RUN@best) whose weights the run starts
+    from; `extend` is the name of a run that is to be made longer: the form then asks for its new length alone.
+    """
 
     ROOM = "launch"
     BINDINGS: ClassVar[list[BindingType]] = bindings_of(ROOM)
     app: ConsoleApp
 
-    def __init__(self) -> None:
+    def __init__(
+        self, experiment: str = "", overrides: str = "", source: str = "", name: str = "", extend: str = ""
+    ) -> None:
         super().__init__()
+        self.wanted = experiment
+        self.source = source
+        self.extend = extend
         self.cards: tuple[Card, ...] = ()
         self.machine: Machine | None = None
         self.asked: Form | None = None
@@ -78,34 +74,51 @@ class LaunchScreen(Room):
         self.failure = ""
         self.title_bar = Bar(self._title, id="title")
         self.experiments = Choice(id="experiments")
+        helped(self.experiments, "Every experiment, your own (marked *) first. Enter goes on to the overrides.")
+        self.settings_list = SettingsList(id="settings-list")
         self.about = Rows(id="about", focusable=False)
         self.preset = Cycle(id="preset")
-        self.overrides = Input(id="overrides", compact=True, placeholder="a.b=c ...", select_on_focus=False)
+        self.overrides = OverridesField(id="overrides")
+        self.overrides.value = overrides
         self.verdict = Rows(id="verdict", focusable=False)
-        self.name_field = Input(
-            id="name", compact=True, placeholder="chosen for you", max_length=64, select_on_focus=False
-        )
+        self.name_field = NameField(id="name")
+        self.name_field.value = name
+        self.weights = Cycle(id="weights")
         self.start_button = Press("Start  F5", id="start")
+        self.queue_button = Press("Queue  F6", id="queue")
+        self.save_button = Press("Save  F7", id="save")
         self.changes = Rows(id="changes")
+        helped(self.changes, "What the run will take, where the numbers come from, and its settings beside EXP-00's.")
 
     def compose(self) -> ComposeResult:
         yield self.title_bar
         with Horizontal(id="form"):
             yield self.experiments
+            yield self.settings_list
             with Vertical(id="fields"):
                 yield self.about
-                yield Horizontal(Label("preset", markup=False), self.preset, classes="field")
+                yield Horizontal(Label("preset", markup=False), self.preset, classes="field", id="preset-row")
                 yield Horizontal(Label("overrides", markup=False), self.overrides, classes="field")
                 yield self.verdict
-                yield Horizontal(Label("name", markup=False), self.name_field, classes="field")
-                yield Horizontal(Label("", markup=False), self.start_button, classes="field")
+                yield Horizontal(Label("start from", markup=False), self.weights, classes="field", id="weights-row")
+                yield Horizontal(Label("name", markup=False), self.name_field, classes="field", id="name-row")
+                buttons = (self.start_button, self.queue_button, self.save_button)
+                yield Horizontal(Label("", markup=False), *buttons, classes="field", id="buttons")
                 yield self.changes
-        yield Bar(self.keys_text, id="keys")
+        yield Bar(self._keys, id="keys")
 
     def on_mount(self) -> None:
-        self.changes.border_title = "difference from EXP-00"
+        self.changes.border_title = "what it takes, and the difference from EXP-00"
+        self.set_class(bool(self.source), "-forking")
+        self.set_class(bool(self.extend), "-extending")
         self.about.show([Text("reading the experiments …", style=self.app.palette.muted)])
-        self.app.in_background(self._load)
+        if self.source:
+            run, at, _ = self.source.partition("@")
+            named = dict.fromkeys((self.source, f"{run}@best", f"{run}@last") if at else (self.source,))
+            self.weights.offer((FRESH, *named), self.source)
+        if self.extend:
+            self.overrides.focus()
+        self.app.in_background(lambda: load(self.post_message))
 
     def runs_changed(self) -> None:
         """The app has read the folder."""
@@ -116,8 +129,7 @@ class LaunchScreen(Room):
         """Nothing of the form depends on a run's rows."""
 
     def shell_words(self) -> tuple[str, ...]:
-        form = self.form()
-        return ("experiments",) if form is None else ("run", form[0], f"preset={form[1]}", *form[2].split())
+        return launch_start.shell_words(self)
 
     def on_screen_resume(self) -> None:
         self.runs_changed()
@@ -126,27 +138,21 @@ class LaunchScreen(Room):
         self.call_after_refresh(self.draw)
 
     def _title(self, width: int) -> Text:
-        return self.title_text("launch", width)
+        return self.title_text("extend" if self.extend else "launch", width)
 
-    # In a thread ------------------------------------------------------------------------------------------------------
-
-    def _load(self) -> None:
-        from hrm_console.launch_device import this_machine
-        from hrm_console.recipes import cards
-
-        self.post_message(Loaded(cards(), this_machine()))
-
-    def _checker(self, form: Form, cursor: int) -> Callable[[], None]:
-        machine = self.machine
-
-        def work() -> None:
-            from hrm_console.recipes import check, helpful
-
-            self.post_message(Answered(form, check(*form, machine), helpful(form[2], cursor)))
-
-        return work
+    def _keys(self, width: int) -> Text:
+        if self.extend:
+            hidden = {"queue_run", "save_mine", "preset_next", "all_settings", "find_setting", "own_value"}
+        else:
+            hidden = set() if self.on_settings else {"own_value"}
+        return self.keys_text(width, frozenset(hidden))
 
     # What the form says -----------------------------------------------------------------------------------------------
+
+    @property
+    def on_settings(self) -> bool:
+        """Whether all settings are shown in place of the experiments."""
+        return self.has_class("-settings")
 
     @property
     def has_gpu(self) -> bool:
@@ -160,55 +166,55 @@ class LaunchScreen(Room):
         return self.cards[at] if at < len(self.cards) else None
 
     def form(self) -> Form | None:
-        """Experiment, preset, overrides; None before the experiments are known."""
+        """What is checked: experiment, preset, overrides with the value that is being typed; None before the
+        experiments are known."""
         card = self.card
-        return None if card is None else (card.name, self.preset.value, self.overrides.value)
+        if card is None:
+            return None
+        if self.extend:
+            return (self.extend, "", self.overrides.value)
+        return (card.name, self.preset.value, launch_start.tried(self))
 
     def ask(self) -> None:
         """Have the form checked, unless that is under way; the answer asks again if the form has changed since."""
         form = self.form()
         if form is not None and self.asked is None:
             self.asked = form
-            self.app.in_background(self._checker(form, self.overrides.cursor_position))
-
-    def problem_of_name(self) -> str:
-        """What is wrong with the name, or nothing."""
-        name = self.name_field.value
-        if not name:
-            return ""
-        try:
-            check_name(name)
-        except UserError as error:
-            return error.message
-        return f"{name} is there already; choose another name" if self.app.line_of(name) is not None else ""
+            self.app.in_background(checker(self, form))
 
     def problem(self) -> str:
         """Why this form cannot start, or nothing."""
-        return (self.answer.checked.problem if self.answer is not None else "") or self.problem_of_name()
+        return (self.answer.checked.problem if self.answer is not None else "") or launch_start.problem_of_name(self)
 
     def draw(self) -> None:
         """Draw everything that depends on the form."""
         card, palette, about = self.card, self.app.palette, self.about
         if card is None:
             return
-        width = about.size.width
-        rows = experiment_rows(card, palette, width)
+        width = max(about.size.width, self.verdict.size.width)
+        line = self.app.line_of(self.extend)
+        self.experiments.show([experiment_row(one, palette) for one in self.cards])
+        rows = longer_rows(line, self.extend, palette, width) if self.extend else experiment_rows(card, palette, width)
         about.show(rows)
-        about.styles.height = min(len(rows), max(4, self.size.height - 16))
+        about.styles.height = min(len(rows), max(4, self.size.height - OTHER_ROWS - self.has_class("-forking")))
         self._draw_verdict(width)
         changes = self.changes
         if self.answer is not None:
             changes.show(change_rows(self.answer.checked, card, palette, changes.size.width))
-        self.start_button.set_ready(not (self.problem() or self.starting or self.answer is None))
+            self.settings_list.show(self.answer.checked)
+        ready = not (self.problem() or self.starting or self.answer is None)
+        for button in (self.start_button, self.queue_button, self.save_button):
+            button.set_ready(ready)
         for bar in self.query(Bar):
             bar.update()
 
     def _draw_verdict(self, width: int) -> None:
-        palette, verdict = self.app.palette, self.verdict
-        typing = self.overrides.has_focus
-        rows = verdict_rows(
-            self.starting, self.failure or self.problem(), self.answer, self.has_gpu, palette, width, typing
-        )
+        palette, verdict, field = self.app.palette, self.verdict, self.overrides
+        typing = field.has_focus
+        rows = candidate_rows(field.candidates, field.at, palette, width) if typing and not self.starting else []
+        # A key that is half typed is no mistake yet, although nothing can start with it.
+        problem = self.failure or ("" if rows else self.problem())
+        rows += verdict_rows(self.starting, problem, self.answer, self.has_gpu, palette, width, typing)
         verdict.show(rows)
         verdict.styles.height = max(1, len(rows))
 
@@ -217,9 +223,9 @@ class LaunchScreen(Room):
     @on(Loaded)
     def loaded(self, message: Loaded) -> None:
         self.cards, self.machine = message.cards, message.machine
-        self.experiments.show([experiment_row(card, self.app.palette) for card in self.cards])
-        self.overrides.suggester = KeySuggester()
-        self.choose_experiment()
+        for problem in message.problems:
+            self.app.say(f"left out: {problem}", bad=True)
+        launch_start.fill(self, message.infos)
 
     @on(Answered)
     def answered(self, message: Answered) -> None:
@@ -231,13 +237,7 @@ class LaunchScreen(Room):
 
     @on(Choice.Moved)
     def choose_experiment(self) -> None:
-        card = self.card
-        if card is None:
-            return
-        cycle = self.preset
-        small = not self.has_gpu and "cpu" in card.presets
-        value = cycle.value if cycle.value in card.presets else "cpu" if small else card.presets[0]
-        cycle.offer(card.presets, value)
+        launch_start.offer_presets(self)
         self.changed()
 
     @on(Choice.Chosen)
@@ -246,47 +246,66 @@ class LaunchScreen(Room):
 
     @on(Cycle.Changed)
     @on(Input.Changed)
+    @on(SettingsList.Trying)
     def changed(self) -> None:
         self.failure = ""
         self.ask()
         self.draw()
 
+    @on(SettingsList.Wanted)
+    def wants(self, message: SettingsList.Wanted) -> None:
+        launch_start.set_value(self, message.key, message.value)
+
     @on(Input.Submitted)
     def submitted(self, message: Input.Submitted) -> None:
-        (self.name_field if message.input is self.overrides else self.start_button).focus()
+        follows = self.name_field if self.name_field.is_on_screen and not self.extend else self.start_button
+        (follows if message.input is self.overrides else self.start_button).focus()
 
     @on(Press.Pressed)
-    def pressed(self) -> None:
-        self.action_start()
+    async def pressed(self, message: Press.Pressed) -> None:
+        await self.run_action({self.queue_button: "queue", self.save_button: "save"}.get(message.press, "start"))
 
+    @on(OverridesField.Suggested)
     def on_descendant_focus(self) -> None:
         self.draw()
 
     def action_preset(self, step: int) -> None:
         self.preset.action_step(step)
 
+    def action_settings(self) -> None:
+        launch_start.show_settings(self, not self.on_settings)
+
+    def action_find(self) -> None:
+        launch_start.show_settings(self, True)
+        self.settings_list.find()
+
+    def action_own_value(self) -> None:
+        if self.on_settings:
+            self.settings_list.own()
+
     def action_start(self) -> None:
-        form, answer = self.form(), self.answer
-        if self.starting or form is None:
-            return
-        if answer is None or answer.form != form or self.problem():
-            self.app.say(self.problem() or "still checking; press again", bad=True)
-            return
-        name = self.name_field.value or new_run_id(form[0])
-        argv = run_argv(form[0], (f"preset={form[1]}", *split_overrides(form[2])), name, self.app.runs_dir)
-        self.starting = f"starting: {shell_line(argv)}"
-        self.failure = ""
-        self.app.steering.start_run(name, argv)
-        self.draw()
+        launch_start.start(self)
+
+    def action_queue(self) -> None:
+        launch_start.queue(self)
+
+    def action_save(self) -> None:
+        launch_start.save(self)
 
     def started(self, run_id: str, outcome: Outcome) -> None:
         """How the start went."""
         self.starting = ""
         if outcome.ok:
+            from hrm_console.screens.run import RunScreen
+
             self.app.switch_screen(RunScreen(run_id))
         else:
             self.failure = outcome.text
             self.draw()
 
     def action_back(self) -> None:
+        if self.on_settings:
+            if not self.settings_list.cancel():
+                launch_start.show_settings(self, False)
+            return
         self.dismiss()

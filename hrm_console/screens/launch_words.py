@@ -1,7 +1,8 @@
-"""The launch form in words: an experiment's row and page, and how the run differs from EXP-00. Pure functions."""
+"""The launch form in words: experiments, suggestions, all settings, how the run differs from EXP-00. Pure functions."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
@@ -12,13 +13,20 @@ from hrm_console.theme import Palette
 from hrm_console.words import plain, wrap
 
 if TYPE_CHECKING:
+    from hrm_console.listing import RunLine
+    from hrm_console.overrides import Candidate
     from hrm_console.recipes import Card, Checked
+    from hrm_core.recipe.schema_info import SettingInfo
 
 
 Form = tuple[str, str, str]
-"""Experiment, preset, overrides as typed."""
+"""Experiment, preset, overrides as typed. Of a run that is made longer: its name, nothing, overrides."""
 INDENT = " " * 11
 VERDICT_ROWS = 5
+CANDIDATE_ROWS = 2
+# Group and mark, then name, value and EXP-00's value; the description gets the rest.
+GROUP, NAME, VALUE = 11, 26, 14
+ROOMY = 88
 
 
 @final
@@ -49,17 +57,46 @@ def verdict_rows(
     return rows[:VERDICT_ROWS]
 
 
+def candidate_rows(found: Sequence[Candidate], at: int, palette: Palette, width: int) -> list[Text]:
+    """What the word may become, as far as two rows hold it around the marked one, which stands in ‹ ›."""
+    if not found:
+        return []
+    room = width - len(INDENT)
+    pages: list[list[int]] = [[]]
+    used = 0
+    for number, candidate in enumerate(found):
+        length = len(candidate.shown) + 2
+        if pages[-1] and used + length > room * CANDIDATE_ROWS - 12:
+            pages.append([])
+            used = 0
+        pages[-1].append(number)
+        used += length
+    page = next((numbers for numbers in pages if at in numbers), pages[0])
+    rows = [Text(INDENT, no_wrap=True, end="")]
+    for number in page:
+        marked = number == at
+        word = f"‹{found[number].shown}›" if marked else f" {found[number].shown} "
+        if rows[-1].cell_len + len(word) > width and rows[-1].cell_len > len(INDENT):
+            rows.append(Text(INDENT, no_wrap=True, end=""))
+        rows[-1].append_text(plain(word, f"bold {palette.accent}" if marked else palette.muted))
+    if len(pages) > 1:
+        rows[-1].append(f" {at + 1}/{len(found)}", palette.faint)
+    return rows[:CANDIDATE_ROWS]
+
+
 def experiment_row(card: Card, palette: Palette) -> Text:
     """A row of the list; what is not built yet is dim and marked."""
     row = Text(no_wrap=True, end="")
-    row.append_text(plain(f" {card.name:<13}", palette.muted if card.unbuilt else palette.strong))
+    mark = "*" if card.mine else " "
+    row.append_text(plain(f"{mark}{card.name:<13} "[:15], palette.muted if card.unbuilt else palette.strong))
     row.append_text(plain(card.title, palette.faint if card.unbuilt else palette.text))
     return row
 
 
 def experiment_rows(card: Card, palette: Palette, width: int) -> list[Text]:
     """Title, hypothesis, set-up, what to watch for."""
-    title = Text(no_wrap=True, end="").append_text(plain(f"{card.name}  {card.title}", palette.strong))
+    head = f"{card.name}  {card.title}" + ("  (your own)" if card.mine else "")
+    title = Text(no_wrap=True, end="").append_text(plain(head, palette.strong))
     title.truncate(width, overflow="ellipsis")
     rows = [title]
     for label, words in (("Hypothesis", card.hypothesis), ("Set-up", card.setup), ("Watch for", card.watch_for)):
@@ -79,7 +116,10 @@ def size_rows(checked: Checked, palette: Palette, width: int) -> list[Text]:
             lines[-1] += f"  {item}"
         else:
             lines.append(item)
-    return [Text(line, style=palette.bad if checked.problem else palette.strong, no_wrap=True) for line in lines]
+    rows = [Text(line, style=palette.bad if checked.problem else palette.strong, no_wrap=True) for line in lines]
+    for note in checked.notes:
+        rows += wrap(note, width, palette.muted, indent="   ", first=" ")
+    return rows
 
 
 def change_rows(checked: Checked, card: Card, palette: Palette, width: int) -> list[Text]:
@@ -99,3 +139,67 @@ def change_rows(checked: Checked, card: Card, palette: Palette, width: int) -> l
         row.truncate(width, overflow="ellipsis")
         rows.append(row)
     return rows
+
+
+def longer_rows(line: RunLine | None, name: str, palette: Palette, width: int) -> list[Text]:
+    """The run that is made longer."""
+    if line is None:
+        return wrap(f"{name} is not in the folder.", width, palette.bad)
+    words = f"{name} is {line.state}"
+    if line.step is not None and line.max_steps is not None:
+        words += f" at step {line.step:.0f} of {line.max_steps:.0f}"
+    reason = line.result.get("reason")
+    words += f" ({reason})." if reason else "."
+    rows = wrap(f"Extend {words}", width, palette.strong)
+    prose = (
+        "It goes on from a checkpoint with its own recipe and a new length: training.max_steps=N, or a new "
+        "training.time_budget. Where its learning rate had begun to fall, from the last checkpoint before that."
+    )
+    return rows + wrap(prose, width, palette.text)
+
+
+def setting_header(palette: Palette, width: int) -> Text:
+    """The names of the columns of all settings."""
+    last = "what it is" if width >= ROOMY else ""
+    words = f" {'group':<{GROUP}}{'setting':<{NAME}} {'value':<{VALUE}} {'EXP-00':<{VALUE}} {last}"
+    row = Text(words, palette.muted, no_wrap=True, end="")
+    row.truncate(width)
+    return row
+
+
+def setting_row(info: SettingInfo, group: str, value: str, source: str, palette: Palette, width: int) -> Text:
+    """A setting: marked where it differs from EXP-00, by a sign as well as by colour."""
+    control, name = _control(info), info.key.partition(".")[2]
+    differs = value not in ("", control)
+    style = palette.good if source == "override" else palette.accent if differs else palette.text
+    row = Text(no_wrap=True, end="")
+    row.append_text(plain(f" {group:<{GROUP - 1}}", palette.muted))
+    row.append("≠" if differs else " ", style)
+    row.append_text(plain(_cell(name, NAME), palette.text if info.built else palette.faint))
+    row.append(" ")
+    row.append_text(plain(_cell(value or "off", VALUE), style if value else palette.faint))
+    row.append(" ")
+    row.append_text(plain(_cell(control, VALUE), palette.muted))
+    if width >= ROOMY:
+        row.append(" ").append_text(plain(info.description, palette.faint))
+    row.truncate(width, overflow="ellipsis")
+    return row
+
+
+def detail_rows(info: SettingInfo, value: str, source: str, palette: Palette, width: int) -> list[Text]:
+    """What the setting under the cursor is, what it may be, and who set it."""
+    who = f"; set by {source}" if source and value else "; its technique is off" if not value else ""
+    later = "" if info.built else " Not built yet."
+    words = f"{info.key}: {info.description} ({info.type_text}; EXP-00: {_control(info)}{who}).{later}"
+    return wrap(words, width - 1, palette.text, indent=" ")
+
+
+def _control(info: SettingInfo) -> str:
+    value = info.default
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "true", False: "false"}[value]
+    return ",".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+
+
+def _cell(text: str, width: int) -> str:
+    return f"{text:<{width}}" if len(text) <= width else text[: width - 1] + "…"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 class Cycle(Widget, can_focus=True):
     """The options stand side by side, the chosen one marked by brackets as well as by colour."""
 
+    HELP = "One of the words beside it, which stands in ‹ ›. Left, right and space choose another."
     DEFAULT_CSS = "Cycle { height: 1; width: 1fr; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left,up", "step(-1)", show=False),

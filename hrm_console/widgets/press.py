@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 class Press(Widget, can_focus=True):
     """Tells when it was pressed; does nothing while `ready` is false."""
 
+    HELP = "A button. Enter or space presses it; dim, it cannot be pressed now."
     DEFAULT_CSS = "Press { height: 1; width: 1fr; }"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter,space", "press", show=False)]
     app: ConsoleApp

@@ -63,7 +63,7 @@ async def test_a_mapped_key_works_and_the_old_one_does_not(runs, until, shown, t
     app = ConsoleApp(runs.folder, tick_s=0.05, keys_file=path)
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await until(pilot, lambda: app.keymap and "F2" in shown(app))
-        assert "did you mean stop" in " ".join(shown(app).split())
+        await until(pilot, lambda: "did you mean stop" in " ".join(shown(app).split()))
         await pilot.press("n")
         await pilot.pause()
         assert not isinstance(app.screen, LaunchScreen)

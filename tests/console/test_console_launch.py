@@ -9,7 +9,8 @@ import pytest
 
 from hrm_console.app import ConsoleApp
 from hrm_console.launching import Outcome, resume_argv, run_argv, run_command, shell_line, split_overrides
-from hrm_console.recipes import check, completed, helpful
+from hrm_console.overrides import candidates, completed, helpful
+from hrm_console.recipes import check
 from hrm_console.screens.launch import LaunchScreen
 from hrm_console.screens.run import RunScreen
 from hrm_console.screens.runs import RunsScreen
@@ -157,7 +158,8 @@ def test_a_word_is_completed_to_a_key_and_a_choice():
 
 
 def test_the_word_under_the_cursor_is_explained():
-    assert "training.batch" in helpful("training.b", 10)
+    assert "training.batch" in [candidate.shown for candidate in candidates("training.b")]
+    assert "no setting" in helpful("nonsense", 8) and "such as" in helpful("", 0)
     assert helpful("training.batch=8", 16).startswith("training.batch: ")
     assert "EXP-00: 64" in helpful("training.batch=8 x", 16)
 
