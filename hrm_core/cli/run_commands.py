@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from hrm_core.cli.options import clean, print_line, runs_folder, runs_option
 from hrm_core.errors import UserError
+
+if TYPE_CHECKING:
+    from hrm_core.recipe.schema import Recipe
 
 
 def ensure_data(source: str, given: Path | None) -> Path:
@@ -38,6 +42,21 @@ def _say_how_to_watch(name: str, folder: Path) -> None:
     print_line(f"  watch it: hrm-console --runs {folder.parent}    stop it: hrm stop {name} --runs {folder.parent}")
 
 
+def find_source(runs_dir: Path, word: str, recipe: Recipe) -> Path:
+    """The snapshot that a run is to begin from; UserError, without loading torch, if its weights cannot fit."""
+    from hrm_core.recipe.fitting import refuse_unfit
+    from hrm_core.recipe.toml_io import from_toml
+    from hrm_core.runs.files import read_small
+    from hrm_core.runs.snapshot_names import find_snapshot
+
+    snapshot = find_snapshot(runs_dir, word)
+    stored = read_small(snapshot / "recipe.toml", 2**20)
+    if not stored:
+        raise UserError(f"--from {clean(word)} is no whole snapshot: its recipe.toml is missing.", 1)
+    refuse_unfit(recipe, from_toml(stored.decode("utf-8", "replace")), word)
+    return snapshot
+
+
 @click.command("run")
 @click.argument("experiment")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
@@ -45,10 +64,26 @@ def _say_how_to_watch(name: str, folder: Path) -> None:
 @click.option("--detach", is_flag=True, help="Start it as a session of its own, and return.")
 @runs_option
 @click.option("--data", "data", type=click.Path(path_type=Path), default=None, metavar="FILE", help="The data file.")
+@click.option(
+    "--from",
+    "source",
+    default=None,
+    metavar="SNAPSHOT",
+    help="Begin with the evaluation weights of RUN@best, RUN@STEP, RUN@last, a promoted snapshot or a folder.",
+)
 def run(
-    experiment: str, overrides: tuple[str, ...], name: str | None, detach: bool, runs: Path | None, data: Path | None
+    experiment: str,
+    overrides: tuple[str, ...],
+    name: str | None,
+    detach: bool,
+    runs: Path | None,
+    data: Path | None,
+    source: str | None,
 ) -> None:
-    """Start a run of EXPERIMENT (see `hrm experiments`), with overrides such as preset=cpu training.seed=2."""
+    """Start a run of EXPERIMENT (see `hrm experiments`), with overrides such as preset=cpu training.seed=2.
+
+    With --from only the weights are taken: step, schedule and optimizers begin anew, identity rows go by task.
+    """
     from hrm_core.recipe.lay import build_recipe
     from hrm_core.runs.layout import RunFolder, check_name, new_run_id
 
@@ -59,8 +94,10 @@ def run(
         raise UserError(f"run {name} exists already; give another --name, or go on with `hrm resume {name}`")
     if data is not None and not data.is_file():
         raise UserError(f"--data {clean(str(data))}: there is no such file; see `hrm data build`", 1)
+    snapshot = None if source is None else find_source(folder.parent, source, resolved.recipe)
     if detach:
         words = ["run", experiment, *overrides, "--name", name, "--runs", str(folder.parent.resolve())]
+        words += ["--from", str(snapshot.resolve())] if snapshot is not None else []
         start_detached(folder, words + (["--data", str(data.resolve())] if data else []))
         _say_how_to_watch(name, folder)
         return
@@ -68,7 +105,7 @@ def run(
     from hrm_core.training.session import start_run
 
     print_line(f"run {name} in {folder}")
-    sys.exit(1 if start_run(folder, resolved, path, print_line) == "failed" else 0)
+    sys.exit(1 if start_run(folder, resolved, path, print_line, snapshot=snapshot) == "failed" else 0)
 
 
 @click.command("resume")

@@ -56,9 +56,14 @@ def settings_apart(first: Recipe, second: Recipe) -> dict[str, tuple[Any, Any]]:
     return {key: pair for key, pair in difference(first, second).items() if key not in BESIDE_THE_POINT}
 
 
+def same_start(run: RunFacts, other: RunFacts) -> bool:
+    """Whether two runs learn the same from the same: one begun from a snapshot is no repeat of one that was not."""
+    return same_arm(run.recipe, other.recipe) and run.began_from == other.began_from
+
+
 def alike(run: RunFacts, other: RunFacts) -> bool:
     """Whether two runs are of one arm."""
-    return run.recipe.experiment == other.recipe.experiment and same_arm(run.recipe, other.recipe)
+    return run.recipe.experiment == other.recipe.experiment and same_start(run, other)
 
 
 def group_runs(runs: Sequence[RunFacts]) -> list[Arm]:
@@ -89,12 +94,16 @@ def _one_a_seed(runs: Sequence[RunFacts]) -> tuple[RunFacts, ...]:
 
 
 def _name(arm: Arm, arms: Sequence[Arm]) -> str:
-    """The experiment; with what sets it apart from the first arm of that experiment, if it is not that one."""
+    """The experiment; with what sets it apart from the first arm of that experiment, and the snapshot it began from."""
     first = next(other for other in arms if other.recipe.experiment == arm.recipe.experiment)
-    if first is arm:
-        return arm.name
-    apart = settings_apart(first.recipe, arm.recipe)
-    return f"{arm.name} ({', '.join(f'{key}={told(pair[1])}' for key, pair in list(apart.items())[:3])})"
+    apart = {} if first is arm else settings_apart(first.recipe, arm.recipe)
+    said = [f"{key}={told(pair[1])}" for key, pair in list(apart.items())[:3]]
+    source = arm.runs[0].began_from
+    if source:
+        said.append(f"from {source}")
+    elif first.runs[0].began_from:
+        said.append("from drawn weights")
+    return f"{arm.name} ({', '.join(said)})" if said else arm.name
 
 
 def told(value: Any) -> str:

@@ -57,6 +57,12 @@ class RunFacts:
         return self.recipe.training.seed
 
     @property
+    def began_from(self) -> str:
+        """The snapshot that its first weights came from, RUN@STEP; empty if it began with drawn ones."""
+        parent = mapping(self.run_json, "parent")
+        return f"{string(parent, 'run', 200)}@{integer(parent, 'step')}" if parent else ""
+
+    @property
     def final(self) -> Row | None:
         """The full validation of the last step of a finished run; None for any other run."""
         if self.state != "finished" or not self.full:

@@ -1,6 +1,7 @@
 """Which runs a person means: words of the command line, or a sweep -> the control's arm and the others.
 
-Evaluation room: runs folder + words -> arms. A word is a run, or an experiment, which means all its finished runs.
+Evaluation room: runs folder + words -> arms. A word is a run, or an experiment, which means all its finished runs that
+began with drawn weights: those that began from a snapshot are asked for by name.
 Runs that cannot be read are named and left out where many were asked for. No torch here.
 """
 
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hrm_core.errors import UserError
-from hrm_core.evaluation.comparison_arms import Arm, group_runs, same_arm
+from hrm_core.evaluation.comparison_arms import Arm, group_runs, same_start
 from hrm_core.evaluation.comparison_runs import RunFacts, read_facts
 from hrm_core.recipe.experiments import EXPERIMENTS
 from hrm_core.runs.catalogue import find_run, list_runs
@@ -28,6 +29,7 @@ def runs_of_word(runs_dir: Path, word: str) -> list[RunFacts]:
     is_name = (runs_dir / word).is_dir() and "/" not in word
     if word in EXPERIMENTS and not is_name:
         views = [view for view in list_runs(runs_dir) if view.experiment == word and view.state == "finished"]
+        views = [view for view in views if not view.run_json.get("parent")]
         if not views:
             raise UserError(
                 f"there is no finished run of {word} in {clean(runs_dir)}; start one with `hrm run {word}`.", 1
@@ -44,8 +46,8 @@ def arms_of_words(runs_dir: Path, base: str, others: Sequence[str]) -> tuple[Arm
         raise UserError(f"{base} has runs of {len(ours)} recipes ({clean(names)}); name the runs to compare with.", 2)
     found = [run for word in others for run in runs_of_word(runs_dir, word)]
     own = {run.folder for run in ours[0].runs}
-    same = [run for run in found if same_arm(ours[0].recipe, run.recipe) and run.folder not in own]
-    different = [run for run in found if not same_arm(ours[0].recipe, run.recipe)]
+    same = [run for run in found if same_start(ours[0].runs[0], run) and run.folder not in own]
+    different = [run for run in found if not same_start(ours[0].runs[0], run)]
     if different:
         arms = group_runs([*ours[0].runs, *same, *different])
         return arms[0], arms[1:]

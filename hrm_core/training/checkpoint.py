@@ -88,7 +88,8 @@ def save_snapshot(
         write_meta(folder, {"format": FORMAT, "evaluation_weights": parts.weights_name, **meta})
 
 
-def _load(path: Path) -> dict[str, Tensor]:
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file. UserError (1) if it is not readable as safetensors."""
     try:
         return load_file(path)
     except (OSError, SafetensorError, ValueError) as error:
@@ -103,7 +104,7 @@ def load_state(folder: Path, parts: StepParts) -> dict[str, Any]:
     progress = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
     assert isinstance(progress, dict)
     parts.techniques.recall(progress.pop("techniques", {}))
-    stored, wanted = _load(folder / STATE), tensors_of(parts)
+    stored, wanted = load_tensors(folder / STATE), tensors_of(parts)
     if stored.keys() != wanted.keys():
         odd = sorted(stored.keys() ^ wanted.keys())[0]
         raise UserError(f"{clean(folder)}: its state does not fit this recipe ({clean(odd)}).", 1)
@@ -135,7 +136,7 @@ def load_snapshot(
     recipe = from_toml((path / RECIPE).read_text(encoding="utf-8"))
     task_ids = tuple(str(name) for name in json.loads((path / TASKS).read_text(encoding="utf-8")))
     model = HRM(recipe, len(task_ids), dtype, device)
-    stored = _load(path / (EVALUATION if weights == "evaluation" else RAW))
+    stored = load_tensors(path / (EVALUATION if weights == "evaluation" else RAW))
     try:
         model.load_state_dict(stored)
     except RuntimeError as error:

@@ -21,6 +21,7 @@ import torch
 
 from hrm_core.data.dataset import Dataset, load_dataset
 from hrm_core.errors import UserError
+from hrm_core.model.hrm import HRM
 from hrm_core.recipe.digest import recipe_hash
 from hrm_core.recipe.lay import ResolvedRecipe, override_recipe
 from hrm_core.recipe.schema import Recipe
@@ -41,6 +42,7 @@ from hrm_core.training.plan import Plan, make_plan
 from hrm_core.training.policy import Policy
 from hrm_core.training.progress import Progress
 from hrm_core.training.setup import Device, apply_device, build_parts, choose_device, cpu_name
+from hrm_core.training.start_from import read_source, start_from
 from hrm_core.training.step import StepParts
 from hrm_core.training.trainer import Trainer
 
@@ -77,7 +79,9 @@ def commit() -> str | None:
         return None
 
 
-def _describe(resolved: ResolvedRecipe, dataset: Dataset, data_path: Path, chosen: Device) -> dict[str, Any]:
+def _describe(
+    resolved: ResolvedRecipe, dataset: Dataset, data_path: Path, chosen: Device, parent: dict[str, Any] | None
+) -> dict[str, Any]:
     recipe = resolved.recipe
     cuda = chosen.device.type == "cuda"
     return {
@@ -87,7 +91,7 @@ def _describe(resolved: ResolvedRecipe, dataset: Dataset, data_path: Path, chose
         "recipe_hash": recipe_hash(recipe),
         "sources": resolved.sources,
         "command": sys.argv,
-        "parent": None,
+        "parent": parent,
         "seed": recipe.training.seed,
         "versions": versions(),
         "commit": commit(),
@@ -103,21 +107,35 @@ def _describe(resolved: ResolvedRecipe, dataset: Dataset, data_path: Path, chose
 
 
 def start_run(
-    folder: Path, resolved: ResolvedRecipe, data_path: Path, echo: Say | None = None, run_id_note: str = ""
+    folder: Path,
+    resolved: ResolvedRecipe,
+    data_path: Path,
+    echo: Say | None = None,
+    run_id_note: str = "",
+    snapshot: Path | None = None,
 ) -> str:
-    """Trains a new run to its end; returns "finished", "stopped" or "failed"."""
+    """Trains a new run to its end; returns "finished", "stopped" or "failed". `snapshot` gives its first weights."""
     recipe = resolved.recipe
+    source = None if snapshot is None else read_source(snapshot)
+    notes: list[str] = []
     chosen = choose_device(recipe.training)
     dataset = load_dataset(data_path, recipe.data, input=recipe.input)
     apply_device(chosen, recipe.training.deterministic)
-    parts = build_parts(recipe, dataset, chosen)
-    with RunWriter.create(folder, to_toml(recipe), _describe(resolved, dataset, data_path, chosen)) as writer:
+
+    def take(model: HRM) -> None:
+        if source is not None:
+            notes.extend(start_from(source, model, dataset.tasks.ids))
+
+    parts = build_parts(recipe, dataset, chosen, take)
+    parent = None if source is None else source.parent
+    with RunWriter.create(folder, to_toml(recipe), _describe(resolved, dataset, data_path, chosen, parent)) as writer:
         say = _sayer(writer, echo)
-        writer.event("started", 0)
+        writer.event("started", 0, parent=parent)
         say(f"{recipe.experiment}, preset {recipe.preset}: {describe_size(parts, dataset)}{run_id_note}")
-        for note in chosen.notes:
+        for note in (*notes, *chosen.notes):
             say(note)
-        return _train(writer, parts, dataset, Progress(make_plan(recipe)), Policy(), say)
+        # The run is whole by itself from its first step on: a resume does not need the snapshot, which may be gone.
+        return _train(writer, parts, dataset, Progress(make_plan(recipe)), Policy(), say, save_first=source is not None)
 
 
 def resume_run(folder: Path, overrides: tuple[str, ...] = (), data: Path | None = None, echo: Say | None = None) -> str:
@@ -143,6 +161,12 @@ def resume_run(folder: Path, overrides: tuple[str, ...] = (), data: Path | None 
     apply_device(chosen, recipe.training.deterministic)
     parts = build_parts(changed, dataset, chosen)
     good = _checkpoint(layout, parts, changed, recipe)
+    if good is None and run_json.get("parent") is not None:
+        raise UserError(
+            f"run {layout.run_id} has no checkpoint left, and its first weights came from another run's snapshot.\n"
+            "Start another run from that: hrm run EXPERIMENT --from SNAPSHOT (see parent in its run.json).",
+            1,
+        )
     with RunWriter.open(folder) as writer:
         say = _sayer(writer, echo)
         progress = Progress(make_plan(changed))
@@ -158,7 +182,15 @@ def resume_run(folder: Path, overrides: tuple[str, ...] = (), data: Path | None 
         return _train(writer, parts, dataset, progress, Policy.from_json(read_policy(layout)), say)
 
 
-def _train(writer: RunWriter, parts: StepParts, dataset: Dataset, progress: Progress, policy: Policy, say: Say) -> str:
+def _train(
+    writer: RunWriter,
+    parts: StepParts,
+    dataset: Dataset,
+    progress: Progress,
+    policy: Policy,
+    say: Say,
+    save_first: bool = False,
+) -> str:
     """Runs the trainer, with the GPU's lock unless it is shared; what goes wrong ends in the log and in result.json.
 
     Meanwhile the machine is kept awake, and whoever wants a word on how it goes gets one, as the settings say.
@@ -166,17 +198,27 @@ def _train(writer: RunWriter, parts: StepParts, dataset: Dataset, progress: Prog
     settings, name = read_settings(), writer.layout.run_id
     writer.heard = Notifier(settings.words("notify.command"), name).heard
     with awake(name, settings.flag("runs.inhibit_sleep")):
-        return _train_awake(writer, parts, dataset, progress, policy, say)
+        return _train_awake(writer, parts, dataset, progress, policy, say, save_first)
 
 
 def _train_awake(
-    writer: RunWriter, parts: StepParts, dataset: Dataset, progress: Progress, policy: Policy, say: Say
+    writer: RunWriter,
+    parts: StepParts,
+    dataset: Dataset,
+    progress: Progress,
+    policy: Policy,
+    say: Say,
+    save_first: bool,
 ) -> str:
     lock = None
     if parts.model.device.type == "cuda" and not parts.recipe.training.share_device:
-        lock = device_lock(f"cuda-{torch.cuda.current_device()}").acquire()
+        # By its UUID: numbers count from 0 in every process that sees only some of the GPUs.
+        lock = device_lock(f"GPU-{torch.cuda.get_device_properties(parts.model.device).uuid}").acquire()
     try:
-        return Trainer(writer, parts, dataset, progress, policy, say).run()
+        trainer = Trainer(writer, parts, dataset, progress, policy, say)
+        if save_first:
+            trainer.checkpoint()
+        return trainer.run()
     except KeyboardInterrupt:
         raise
     except BaseException as error:

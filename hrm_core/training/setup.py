@@ -7,6 +7,7 @@ step or touches the run folder.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -97,15 +98,20 @@ def apply_device(chosen: Device, deterministic: bool) -> None:
         torch.use_deterministic_algorithms(True)
 
 
-def build_parts(recipe: Recipe, dataset: Dataset, chosen: Device) -> StepParts:
+def build_parts(
+    recipe: Recipe, dataset: Dataset, chosen: Device, first_weights: Callable[[HRM], None] | None = None
+) -> StepParts:
     """Model, lanes, optimizers and averages at step 0; sets which kernels this process runs.
 
+    `first_weights` may put other weights into the model before anything (the averages, say) takes them over.
     UserError, before anything is allocated, where a step will not fit into memory.
     """
     check_graphs(recipe.training, chosen.device)
     set_mode(recipe.kernels.mode)
     enforce(recipe, dataset, chosen)
     model = HRM(recipe, len(dataset.tasks.ids), chosen.dtype, chosen.device)
+    if first_weights is not None:
+        first_weights(model)
     train = {side: pairs.to(chosen.device) for side, pairs in dataset.train.items()}
     lanes = build_lanes(train, recipe, chosen.dtype)
     if not lanes:
