@@ -242,10 +242,15 @@ def log_rows(feed: Feed | None, palette: Palette, width: int) -> list[Text]:
         return [Text(" nothing logged yet" if feed is not None and feed.read else " reading …", style=palette.muted)]
     rows: list[Text] = []
     for line in feed.log:
-        low = line.lower()
-        style = palette.bad if "error" in low else palette.warn if "warn" in low or "alarm" in low else palette.text
+        style = log_style(line, palette)
         rows += [Text(part, style, no_wrap=True, end="") for part in fold(clean(line.expandtabs(4)), width - 1)]
     return rows
+
+
+def log_style(line: str, palette: Palette) -> str:
+    """Errors and warnings stand out."""
+    low = line.lower()
+    return palette.bad if "error" in low else palette.warn if "warn" in low or "alarm" in low else palette.text
 
 
 def can_resume(line: RunLine) -> bool:

@@ -220,7 +220,7 @@ def paint(canvas: Canvas, chart: Chart, limits: Limits) -> None:
             columns = raw.columns(limits.x_low, limits.x_high, canvas.pixel_width, view.x_kind)
             owner = canvas.owner(f"color({FAINT.get(color, QUIET)})")
             paint_line(canvas, columns, limits, view.log_y, owner, line.style == "line")
-    for index, line in enumerate(chart.lines):
+    for index, line in sorted(enumerate(chart.lines), key=lambda place: place[1].top):
         columns = shown_series(chart, line).columns(limits.x_low, limits.x_high, canvas.pixel_width, view.x_kind)
         owner = canvas.owner(f"color({line_color(chart, index)})")
         paint_line(canvas, columns, limits, view.log_y, owner, line.style == "line")

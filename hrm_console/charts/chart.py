@@ -27,12 +27,14 @@ QUIET = 244  # axes, guides, marks: a grey that reads on dark and light
 @final
 @dataclass(slots=True)
 class Line:
-    """A curve on a chart. color: xterm-256 index, None = by its place; style "points" draws no line between points."""
+    """A curve on a chart. color: xterm-256 index, None = by its place; style "points" draws no line between points;
+    top: painted after those that are not."""
 
     series: Series
     label: str = ""
     color: int | None = None
     style: Literal["line", "points"] = "line"
+    top: bool = False
 
 
 @final
@@ -147,7 +149,7 @@ def entries(chart: Chart) -> list[Entry]:
     view, unit, found = chart.view, plain(chart.unit), []
     for index, line in enumerate(chart.lines):
         series = line.series.smoothed(view.weight)
-        point = series.last if view.cursor is None else series.value_at(view.cursor, view.x_kind)
+        point = series.last if view.cursor is None else point_at(series, view.cursor, view.x_kind)
         text = "-" if point is None else format_number(point[1], unit)
         value = f"~{text}" if view.weight and point else text
         found.append(Entry(line.style, plain(line.label), value, line_color(chart, index)))
@@ -155,6 +157,15 @@ def entries(chart: Chart) -> list[Entry]:
         color = QUIET if guide.color is None else guide.color
         found.append(Entry("guide", plain(guide.label), format_number(guide.y, unit), color))
     return found
+
+
+def point_at(series: Series, x: float, kind: str) -> tuple[float, float] | None:
+    """The point nearest to x; None where x lies further outside the curve than its points lie apart."""
+    column = series.axis(kind)
+    spacing = (column[-1] - column[0]) / (len(column) - 1) if len(column) > 1 else 0.0
+    if not column or (spacing and not column[0] - spacing <= x <= column[-1] + spacing):
+        return None
+    return series.value_at(x, kind)
 
 
 def heading(chart: Chart) -> tuple[str, str]:

@@ -1,41 +1,47 @@
-"""One run: live curves, status, alarms in words, the tail of its log.
+"""One run: live curves, status, alarms, log, settings, halting, families, and every value at the crosshair.
 
 Shows the app's feed of the run (metrics.jsonl, evaluations.jsonl, events.jsonl, log.txt, read by the watching thread)
-and its line (status.json, result.json). A wide and tall terminal shows everything at once, others a page at a time.
-Keys: actions.py, "run".
+and its line (status.json, result.json, run.json). A wide and tall terminal shows several panes at once, others a page
+at a time; only what is in sight is built. Keys: tables/run.py. The curves' own are in run_curves.py, the log's search
+in run_log.py.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, final
 
 from rich.text import Text
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
+from textual.widget import Widget
+from textual.widgets import Input
 
 from hrm_console.actions import bindings_of
-from hrm_console.describe import alarm_rows, log_rows, no_alarms_rows, status_rows, summary_row
-from hrm_console.feed import Feed
-from hrm_console.listing import RunLine
-from hrm_console.run_charts import SMOOTHING, Look, run_charts
-from hrm_console.screens.base import Room
+from hrm_console.describe import alarm_rows, no_alarms_rows, status_rows, summary_row
+from hrm_console.run_config import Differences, config_rows
+from hrm_console.run_look import moment_words
+from hrm_console.run_words import families_rows, halting_rows, values_rows
 from hrm_console.screens.frame import idle_keys
+from hrm_console.screens.run_curves import CurveRoom
+from hrm_console.screens.run_log import LogSearch
 from hrm_console.widgets.bar import Bar, two_ends
-from hrm_console.widgets.chart_grid import ChartGrid
-from hrm_console.widgets.lines import Log, Rows
+from hrm_console.widgets.lines import LinePane, Log, Rows
 from hrm_console.words import plain, wrap
+from hrm_core.runs.files import read_small
 
 if TYPE_CHECKING:
     from hrm_console.app import ConsoleApp
 
-PAGES = ("curves", "status", "alarms", "log")
-NUM_CHARTS = 6
+PAGES = ("curves", "status", "alarms", "log", "config", "halting", "families", "values")
+HUGE_WIDTH = 160
+RECIPE_BYTES = 2**20
 
 
 @final
-class RunScreen(Room):
+class RunScreen(CurveRoom):
     """The run of a name. It may vanish, be cut or come back while it is shown."""
 
     ROOM = "run"
@@ -44,107 +50,168 @@ class RunScreen(Room):
     app: ConsoleApp
 
     def __init__(self, run_id: str) -> None:
-        super().__init__()
-        self.run_id = run_id
+        super().__init__(run_id)
         self.page = "curves"
-        self.look = Look()
         self.fitted = ("", 0)
-        self.log_of: tuple[Feed | None, int, int] = (None, -1, 0)
-        self.tabs = Bar(self._tabs, id="tabs")
-        self.curves = ChartGrid(NUM_CHARTS, id="curves")
+        self.differences: Differences | None = None
+        self.asked = False
+        self.log_search = LogSearch(self)
         self.log_pane = Log(id="log", classes="pane")
-        self.alarms_pane = Rows(id="alarms", classes="pane")
-        self.status_pane = Rows(id="status", classes="pane")
-        self.panes = {"log": self.log_pane, "alarms": self.alarms_pane, "status": self.status_pane}
+        self.panes: dict[str, LinePane] = {"log": self.log_pane}
+        for name in (*PAGES[1:3], *PAGES[4:], "halting-beside", "families-beside"):
+            self.panes[name] = Rows(id=name, classes="pane")
         for name, pane in self.panes.items():
-            pane.border_title = name
+            pane.border_title = name.partition("-")[0]
+        self.tabs = Bar(self._tabs, id="tabs")
+        self.search_input = Input(placeholder="search the log", id="search", compact=True)
 
     def compose(self) -> ComposeResult:
+        panes = self.panes
         yield Bar(self._title, id="title")
         yield Bar(self._summary, id="summary")
         yield self.tabs
         yield Bar(self._banner, id="banner")
+        yield Bar(self.legend_text, id="legend")
+        yield Bar(self._reading, id="reading")
         with Horizontal(id="body"):
-            yield Vertical(self.curves, self.log_pane, id="left")
-            yield Vertical(self.alarms_pane, self.status_pane, id="right")
+            with Vertical(id="left"):
+                yield self.curves
+                yield Horizontal(
+                    Vertical(self.search_input, self.log_pane, id="log-box"), panes["families-beside"], id="strip"
+                )
+                yield from (panes[name] for name in ("config", "halting", "families"))
+            yield Vertical(*(panes[name] for name in ("alarms", "status", "values", "halting-beside")), id="right")
         yield Bar(self._keys, id="keys")
 
     def on_mount(self) -> None:
+        self.recall()
         self.action_page(self.page)
-        self.show_line()
-        self.show_feed()
+        self.show_all()
 
     def runs_changed(self) -> None:
         """The app has read the folder."""
         self.show_line()
 
     def feed_changed(self) -> None:
-        """The app has new rows of the run."""
+        """The app has new rows of the followed runs."""
         self.show_feed()
+
+    def look_changed(self) -> None:
+        """The curves are looked at otherwise."""
+        self.show_all()
 
     def shell_words(self) -> tuple[str, ...]:
         return ("show", self.run_id)
 
     def on_screen_resume(self) -> None:
+        self.show_all()
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.set_class(event.size.width >= HUGE_WIDTH, "-huge")
+        self.call_after_refresh(self.show_all)
+
+    def show_all(self) -> None:
+        """Draw everything that is in sight."""
         self.show_line()
         self.show_feed()
-
-    def on_resize(self) -> None:
-        self.call_after_refresh(self.show_line)
-        self.call_after_refresh(self.show_feed)
-
-    @property
-    def line(self) -> RunLine | None:
-        """The run as it is listed now; None when its folder has vanished."""
-        return self.app.line_of(self.run_id)
-
-    @property
-    def feed(self) -> Feed | None:
-        """The run's rows, once they are read."""
-        return self.app.feed_of(self.run_id)
 
     def show_line(self) -> None:
         """Draw what status.json and result.json say."""
         line, palette = self.line, self.app.palette
         if line is not None and self.app.in_sight is self:
-            self.app.follow(line)
-        status, alarms = self.status_pane, self.alarms_pane
-        if line is None:
-            gone = "This run is not in the folder any more." if self.app.runs_known else "reading …"
-            status.show(wrap(gone, max(10, status.size.width - 2), palette.warn, indent=" "))
-        else:
-            status.show(status_rows(line, self.feed, palette, status.size.width))
+            self.app.follow(line, *self.others())
+        alarms = self.panes["alarms"]
+        if line is not None and self._in_sight(alarms):
             width = alarms.size.width
             alarms.show(alarm_rows(line, palette, width) or no_alarms_rows(line, self.feed, palette, width))
         count = 0 if line is None else len(line.alarms)
         self._fit_alarms(f"▲ {count} alarm{'s' * (count > 1)}" if count else "alarms")
         self.set_class(count > 0, "-alarmed")
+        self.show_status()
+        self._ask_differences()
+        self._fill("config", lambda width: [] if line is None else config_rows(line, self.differences, palette, width))
         for bar in self.query(Bar):
             bar.update()
 
+    def show_status(self) -> None:
+        """Draw the status pane, or say that the run has gone."""
+        line, palette = self.line, self.app.palette
+        if line is None:
+            gone = "This run is not in the folder any more." if self.app.runs_known else "reading …"
+            self._fill("status", lambda width: wrap(gone, max(10, width - 2), palette.warn, indent=" "))
+        else:
+            self._fill("status", lambda width: status_rows(line, self.feed, palette, width))
+
+    def _fill(self, name: str, make: Callable[[int], list[Text]]) -> None:
+        """Build a pane if it is in sight."""
+        pane = self.panes[name]
+        if self._in_sight(pane):
+            pane.show(make(pane.size.width))
+
+    def _in_sight(self, pane: Widget) -> bool:
+        return bool(pane.size.width) and all(
+            node.display for node in pane.ancestors_with_self if isinstance(node, Widget)
+        )
+
     def _fit_alarms(self, title: str) -> None:
         """Give the alarms the rows they need, and only when that changes: it lays the whole screen out anew."""
-        pane = self.alarms_pane
+        pane = self.panes["alarms"]
         fitted = (title, 0 if self.page_mode else max(3, min(len(pane.rows) + 2, 16)))
         if fitted != self.fitted:
             self.fitted = fitted
             pane.border_title = title
             pane.styles.height = fitted[1] or None
 
-    def show_feed(self) -> None:
-        """Draw the curves and the log."""
-        feed, palette = self.feed, self.app.palette
-        if feed is not None:
-            growing = self.line is not None and not self.line.ended
-            self.curves.draw(run_charts(feed, replace(self.look, growing=growing)))
-        width = self.log_pane.size.width
-        seen = (feed, -1 if feed is None else feed.log_count, width)
-        if seen != self.log_of:
-            self.log_of = seen
-            self.log_pane.grow(log_rows(feed, palette, width))
+    def _ask_differences(self) -> None:
+        """Compare the recipe with EXP-00's, once, in a thread, when its pane is first in sight."""
         line = self.line
-        if line is not None:
-            self.status_pane.show(status_rows(line, feed, palette, self.status_pane.size.width))
+        if self.asked or line is None or not self._in_sight(self.panes["config"]):
+            return
+        self.asked = True
+        path = line.folder / "recipe.toml"
+
+        def work() -> Differences:
+            from hrm_console.run_differences import differences_of
+
+            data = read_small(path, RECIPE_BYTES)
+            if data is None:
+                return Differences("recipe.toml cannot be read")
+            return differences_of(data.decode("utf-8", "replace"))
+
+        self.app.in_background(work, self._compared)
+
+    def _compared(self, found: Differences) -> None:
+        self.differences = found
+        if self.is_attached:
+            self.show_line()
+
+    def show_feed(self) -> None:
+        """Draw the curves, the log and the panes that show rows."""
+        feed, palette = self.feed, self.app.palette
+        self._set_bars()
+        if feed is not None:
+            if self._in_sight(self.curves):
+                self.curves.draw(self.charts())
+            newest = feed.newest("full")
+            for name in ("halting", "halting-beside"):
+                self._fill(name, lambda width: halting_rows(newest, palette, width))
+            for name in ("families", "families-beside"):
+                self._fill(name, lambda width: families_rows(newest, palette, width))
+            words = f"at {moment_words(self.look, feed)}" if self.look.cursor is not None else ""
+            self._fill("values", lambda width: values_rows(self.charts(), words, palette, width))
+        self.log_search.show()
+        self.show_status()
+        for bar in self.query("#reading, #legend, #tabs"):
+            if isinstance(bar, Bar):
+                bar.update()
+
+    def _set_bars(self) -> None:
+        """The lines that are there only when they have something to say."""
+        look, curves = self.look, self._in_sight(self.curves) or self.page == "values"
+        self.set_class(look.cursor is not None, "-crosshair")
+        searched = self.page_mode and self.page == "log" and self.log_search.found is not None
+        self.set_class((curves and (look.cursor is not None or look.span is not None)) or searched, "-reading")
+        self.set_class(curves and len(self.shown_runs()) > 1, "-overlaid")
 
     @property
     def page_mode(self) -> bool:
@@ -168,18 +235,23 @@ class RunScreen(Room):
         more = Text(f" 3: what to try{f', {len(line.alarms) - 1} more' if len(line.alarms) > 1 else ''} ")
         return two_ends(plain(f" ▲ {alarm.name}: {alarm.sentence}"), more, width, palette.bar_alarm)
 
+    def _reading(self, width: int) -> Text:
+        if self.page_mode and self.page == "log":
+            return plain(f" {self.log_search.words()}", self.app.palette.accent, width)
+        return self.reading_text(width)
+
     def _tabs(self, width: int) -> Text:
         palette, line = self.app.palette, self.line
-        left = Text(no_wrap=True, end="")
+        left, brief = Text(no_wrap=True, end=""), width < 110
         for number, page in enumerate(PAGES, 1):
             count = f" ▲{len(line.alarms)}" if page == "alarms" and line is not None and line.alarms else ""
+            count = count and "▲" if brief else count
             here = page == self.page
-            left.append(f" {number} ", palette.key)
-            left.append(
-                f"{page}{count} ", f"{palette.strong} underline" if here else palette.warn if count else palette.muted
-            )
-        words = self.curves.words() if self.page == "curves" else ""
-        right = Text.assemble((words, palette.muted), (" [ ] ", palette.key)) if words else Text("")
+            left.append(f"{number} " if brief else f" {number} ", palette.key)
+            style = f"{palette.strong} underline" if here else palette.warn if count else palette.muted
+            left.append(f"{page}{count}", style).append(" ")
+        words = self.curves.words(brief) if self.page == "curves" or not self.page_mode else ""
+        right = Text.assemble((words, palette.muted), (" []", palette.key)) if words else Text("")
         return two_ends(left, right, width, "")
 
     def _keys(self, width: int) -> Text:
@@ -197,25 +269,26 @@ class RunScreen(Room):
         else:
             self.panes[page].focus()
         self.tabs.update()
-        self.call_after_refresh(self.show_line)
+        self.call_after_refresh(self.show_all)
 
-    def action_charts(self, step: int) -> None:
-        self.curves.turn(step)
-        self.tabs.update()
+    def action_search(self) -> None:
+        if self.page_mode:
+            self.action_page("log")
+        self.log_search.open()
 
-    def action_zoom(self) -> None:
-        self.curves.zoom()
-        self.tabs.update()
+    def action_follow(self) -> None:
+        if self.page_mode:
+            self.action_page("log")
+        self.log_search.end()
+        self.log_pane.follow()
 
-    def action_log_scale(self) -> None:
-        self.look = replace(self.look, log_y=not self.look.log_y)
-        self.show_feed()
+    @on(Input.Submitted, "#search")
+    def searched(self, event: Input.Submitted) -> None:
+        self.log_search.search(event.value)
 
-    def action_smooth(self) -> None:
-        at = SMOOTHING.index(self.look.smoothing)
-        self.look = replace(self.look, smoothing=SMOOTHING[(at + 1) % len(SMOOTHING)])
-        self.show_feed()
-        self.app.say(f"smoothing {self.look.smoothing:.1f}" if self.look.smoothing else "smoothing off")
+    @on(Log.Hit)
+    def hit(self, message: Log.Hit) -> None:
+        self.log_search.turn(message.step)
 
     def action_stop(self) -> None:
         self.app.steering.ask_stop(self.line)
@@ -227,4 +300,9 @@ class RunScreen(Room):
         self.app.steering.resume(self.line)
 
     def action_back(self) -> None:
-        self.dismiss()
+        if self.log_search.end():
+            return
+        if self.look.cursor is not None:
+            self.take_cross_away()
+        else:
+            self.dismiss()

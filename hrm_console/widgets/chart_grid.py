@@ -8,10 +8,12 @@ from typing import final
 from textual import events
 from textual.containers import Grid
 
+from hrm_console.charts.braille import Markers
 from hrm_console.charts.chart import Chart
 from hrm_console.widgets.chart import ChartWidget
 
 LEAST_WIDTH, LEAST_HEIGHT = 44, 8
+MOST_SHOWN = 16
 
 
 def grid_for(width: int, height: int, num_charts: int) -> tuple[int, int]:
@@ -35,11 +37,13 @@ def grid_for(width: int, height: int, num_charts: int) -> tuple[int, int]:
 
 @final
 class ChartGrid(Grid):
-    """A fixed number of chart widgets, of which a page is shown."""
+    """Any number of charts, of which a page is shown: chart widgets are the places of a page, not the charts."""
 
-    def __init__(self, num_charts: int, *, id: str | None = None) -> None:
+    def __init__(self, most_shown: int = MOST_SHOWN, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self.widgets = [ChartWidget(id=f"chart-{index}") for index in range(num_charts)]
+        self.widgets = [ChartWidget(id=f"chart-{index}") for index in range(most_shown)]
+        for widget in self.widgets:
+            widget.can_focus = False  # they have no keys of their own, and a focus that nobody sees puzzles
         self.charts: Sequence[Chart] = ()
         self.page = 0
         self.zoomed = False
@@ -51,53 +55,70 @@ class ChartGrid(Grid):
     @property
     def capacity(self) -> int:
         """Charts on one page."""
-        return 1 if self.zoomed else self.columns * self.rows
+        return 1 if self.zoomed else max(1, min(self.columns * self.rows, len(self.widgets)))
 
     @property
     def shown(self) -> range:
         """Indexes of the charts on this page."""
         first = self.page * self.capacity
-        return range(first, min(first + self.capacity, len(self.widgets)))
+        return range(first, min(first + self.capacity, len(self.charts)))
 
-    def words(self) -> str:
+    def words(self, brief: bool = False) -> str:
         """Which charts are shown, for a title; empty where all are."""
-        if self.capacity >= len(self.widgets):
+        if self.capacity >= len(self.charts) or not self.shown:
             return ""
-        first, last = self.shown[0] + 1, self.shown[-1] + 1
-        return (
-            f"charts {first}-{last} of {len(self.widgets)}" if last > first else f"chart {first} of {len(self.widgets)}"
-        )
+        first, last, all_ = self.shown[0] + 1, self.shown[-1] + 1, len(self.charts)
+        some = f"{first}-{last}" if last > first else str(first)
+        if brief:
+            return f"{some}/{all_}"
+        return f"chart{'s' * (last > first)} {some} of {all_}"
 
     def on_resize(self, event: events.Resize) -> None:
-        first = self.shown[0] if self.shown else 0
-        self.columns, self.rows = grid_for(event.size.width, event.size.height, len(self.widgets))
-        self._arrange(first)
+        self._arrange(self.shown[0] if self.shown else 0)
 
     def turn(self, step: int) -> None:
         """Go to the next or previous page, around the end."""
-        pages = -(-len(self.widgets) // self.capacity)
+        pages = max(1, -(-len(self.charts) // self.capacity))
         self._arrange((self.page + step) % pages * self.capacity)
 
     def zoom(self) -> None:
         """One chart for the whole room, or the grid again."""
-        first = self.shown[0]
+        first = self.shown[0] if self.shown else 0
         self.zoomed = not self.zoomed
         self._arrange(first)
 
     def _arrange(self, first: int) -> None:
         """Show the page that holds chart `first`."""
-        self.page = first // self.capacity
+        width, height = self.size.width, self.size.height
+        self.columns, self.rows = grid_for(width, height, max(1, min(len(self.charts), len(self.widgets))))
+        self.page = first // self.capacity if first < len(self.charts) else 0
         columns, rows = self.columns, self.rows
         if len(self.shown) < self.columns * self.rows:
-            columns, rows = grid_for(self.size.width, self.size.height, len(self.shown))
+            columns, rows = grid_for(width, height, max(1, len(self.shown)))
         self.styles.grid_size_columns, self.styles.grid_size_rows = columns, rows
-        for index, widget in enumerate(self.widgets):
-            widget.display = index in self.shown
-        self.draw(self.charts)
+        for place, widget in enumerate(self.widgets):
+            widget.display = place < len(self.shown)
+        self._draw()
 
     def draw(self, charts: Sequence[Chart]) -> None:
         """Draw these charts; those that are not in sight cost nothing."""
-        self.charts = charts
-        for index in self.shown:
-            if index < len(charts):
-                self.widgets[index].update_chart(charts[index])
+        before, self.charts = len(self.charts), charts
+        if len(charts) != before:
+            self._arrange(self.page * self.capacity)
+        else:
+            self._draw()
+
+    def _draw(self) -> None:
+        for widget, index in zip(self.widgets, self.shown, strict=False):
+            widget.update_chart(self.charts[index])
+
+    def use_markers(self, markers: Markers) -> None:
+        """Draw with these from now on."""
+        for widget in self.widgets:
+            widget.markers = markers
+        self._draw()
+
+    @property
+    def cells(self) -> int:
+        """Columns of the plot of the first chart in sight, about: what one step of a crosshair is."""
+        return max(2, self.widgets[0].size.width - 8)

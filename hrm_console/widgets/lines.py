@@ -104,13 +104,45 @@ class Rows(LinePane):
 
 @final
 class Log(LinePane):
-    """Text that grows: its end stays in sight until somebody scrolls up, and again when they are back there."""
+    """Text that grows: its end stays in sight until somebody scrolls up, and again when they are back there.
 
-    HELP = "Text that grows. Up and pgup stop following it, end follows it again."
+    While `searching`, n and N ask the owner for the next and the previous hit.
+    """
+
+    HELP = "Text that grows. Up and pgup stop following it, end follows it again. In a search n and N go to the hits."
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("n", "hit(1)", show=False),
+        Binding("N", "hit(-1)", show=False),
+    ]
+
+    @final
+    @dataclass
+    class Hit(Message):
+        """Another hit of the search is asked for."""
+
+        log: Log
+        step: int
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self.at_end = True
+        self.searching = False
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return self.searching if action == "hit" else super().check_action(action, parameters)
+
+    def action_hit(self, step: int) -> None:
+        self.post_message(self.Hit(self, step))
+
+    def show_at(self, rows: Sequence[Text], y: int) -> None:
+        """As `show`, with row `y` in the middle; its end is not followed."""
+        self.at_end = False
+        self.show(rows)
+        self.call_after_refresh(self._to_row, y)
+
+    def _to_row(self, y: int) -> None:
+        self.scroll_to(y=max(0, y - self.size.height // 2), animate=False, immediate=True)
+        self.at_end = False
 
     def on_mount(self) -> None:
         self.watch(self, "scroll_target_y", self._scrolled, init=False)
@@ -130,9 +162,16 @@ class Log(LinePane):
 
     def resized(self) -> None:
         if self.at_end:
-            self.call_after_refresh(self._to_end)
+            self.follow()
+
+    def follow(self) -> None:
+        """Go to the end, and stay there."""
+        self.at_end = True
+        self.call_after_refresh(self._to_end)
 
     def _to_end(self) -> None:
+        if self.searching:
+            return
         self.scroll_to(y=self.max_scroll_y, animate=False, immediate=True)
         self.at_end = True
 

@@ -11,12 +11,13 @@ from hrm_console.app import ConsoleApp
 from hrm_console.rooms import ROOMS
 from hrm_console.screens.go import GoScreen
 from hrm_console.screens.help import HelpScreen, help_rows
+from hrm_console.screens.run_pick import PickScreen
 from hrm_console.screens.runs import RunsScreen
 from hrm_console.screens.stop import StopScreen
 from hrm_console.theme import FULL
 
 ROOM_CLASSES = [getattr(import_module(f"hrm_console.screens.{room.module}"), room.attribute) for room in ROOMS.values()]
-OWNERS = {screen.ROOM: screen for screen in (*ROOM_CLASSES, StopScreen, HelpScreen, GoScreen)}
+OWNERS = {screen.ROOM: screen for screen in (*ROOM_CLASSES, StopScreen, HelpScreen, GoScreen, PickScreen)}
 
 
 @pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.id)
