@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
 from hrm_core.runs.files import Row, open_regular, read_at
 from hrm_core.runs.records import MAX_ROW_BYTES, decode_row
@@ -19,11 +19,38 @@ _POLL_BYTES: Final = 16 * 2**20
 _MARK_BYTES: Final = 64
 
 
-@final
-class _LineTail:
-    """Whole lines added to a file, as bytes without their newline; lines over `max_line` bytes are passed over."""
+class Place(NamedTuple):
+    """Where reading stopped: in which file, after which byte (a newline), and up to 64 bytes before it."""
 
-    def __init__(self, path: Path, max_line: int, last_bytes: int | None = None) -> None:
+    device: int
+    inode: int
+    offset: int
+    mark: bytes
+
+    def holds(self, descriptor: int) -> bool:
+        """Whether the open file is still that one, and goes on from there."""
+        state = os.fstat(descriptor)
+        same = (state.st_dev, state.st_ino) == (self.device, self.inode) and state.st_size >= self.offset
+        return same and read_at(descriptor, self.offset - len(self.mark), len(self.mark)) == self.mark
+
+
+def place_in(descriptor: int, offset: int) -> Place:
+    """The place after `offset` bytes of an open file."""
+    state = os.fstat(descriptor)
+    count = min(offset, _MARK_BYTES)
+    return Place(state.st_dev, state.st_ino, offset, read_at(descriptor, offset - count, count))
+
+
+@final
+class LineTail:
+    """Whole lines added to a file, as bytes without their newline; lines over `max_line` bytes are passed over.
+
+    `place` begins where an earlier reader stopped, if the file still goes on from there.
+    """
+
+    def __init__(
+        self, path: Path, max_line: int = MAX_ROW_BYTES, last_bytes: int | None = None, place: Place | None = None
+    ) -> None:
         self.path = path
         self.max_line = max_line
         self.restarts = 0
@@ -33,6 +60,13 @@ class _LineTail:
         self._offset = 0
         self._mark = b""
         self._inside_long_line = False
+        if place is not None:
+            self._file, self._offset, self._mark = (place.device, place.inode), place.offset, place.mark
+
+    @property
+    def place(self) -> Place | None:
+        """Where reading stopped; None before the file was first seen."""
+        return None if self._file is None else Place(*self._file, self._offset, self._mark)
 
     def _begin(self, file: tuple[int, int], size: int) -> None:
         if self._file is not None:
@@ -46,10 +80,8 @@ class _LineTail:
             self._offset = size - self._last_bytes
             self._inside_long_line = True
 
-    def _continues(self, descriptor: int, file: tuple[int, int], size: int) -> bool:
-        if file != self._file or size < self._offset:
-            return False
-        return read_at(descriptor, self._offset - len(self._mark), len(self._mark)) == self._mark
+    def _continues(self, descriptor: int) -> bool:
+        return self.place is not None and self.place.holds(descriptor)
 
     def poll(self) -> list[bytes]:
         """Up to 16 MiB of new whole lines. A missing file gives none."""
@@ -58,9 +90,8 @@ class _LineTail:
             return []
         try:
             state = os.fstat(descriptor)
-            file = (state.st_dev, state.st_ino)
-            if not self._continues(descriptor, file, state.st_size):
-                self._begin(file, state.st_size)
+            if not self._continues(descriptor):
+                self._begin((state.st_dev, state.st_ino), state.st_size)
             if state.st_size <= self._offset:
                 return []
             data = read_at(descriptor, self._offset, min(state.st_size - self._offset, _POLL_BYTES))
@@ -91,7 +122,7 @@ class JsonlTail:
     """New rows of a .jsonl file. Lines that are torn or damaged are passed over and counted in `damaged`."""
 
     def __init__(self, path: Path) -> None:
-        self._lines = _LineTail(path, MAX_ROW_BYTES)
+        self._lines = LineTail(path, MAX_ROW_BYTES)
         self._bad = 0
 
     @property
@@ -124,7 +155,7 @@ class TextTail:
     """
 
     def __init__(self, path: Path, max_line: int = 8192, last_bytes: int | None = None) -> None:
-        self._lines = _LineTail(path, MAX_ROW_BYTES, last_bytes)
+        self._lines = LineTail(path, MAX_ROW_BYTES, last_bytes)
         self._max_line = max_line
 
     @property
