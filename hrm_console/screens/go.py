@@ -18,12 +18,14 @@ from textual.widget import Widget
 
 from hrm_console.actions import bindings_of
 from hrm_console.rooms import ROOMS
+from hrm_console.theme import Palette
 from hrm_console.widgets.lines import Choice
 from hrm_console.words import plain
 
 if TYPE_CHECKING:
     from hrm_console.app import ConsoleApp
 
+INNER_WIDTH = 66
 Place = tuple[str, str, str]
 """Letter, title, sentence."""
 
@@ -34,6 +36,15 @@ def places_of(room: str, panes: list[str]) -> list[Place]:
         (entry.letter, entry.title, entry.sentence) for name, entry in ROOMS.items() if entry.letter and name != room
     ]
     return screens + [(str(number), name, "pane of this screen") for number, name in enumerate(panes[:9], 1)]
+
+
+def place_row(place: Place, palette: Palette, width: int) -> Text:
+    """A letter, where it goes, and what is there, cut to a width."""
+    letter, title, sentence = place
+    row = Text.assemble((f" {letter}  ", palette.key), plain(f"{title:<12}", palette.strong), no_wrap=True, end="")
+    row.append("  ").append_text(plain(sentence, palette.muted))
+    row.truncate(width, overflow="ellipsis")
+    return row
 
 
 @final
@@ -60,12 +71,7 @@ class GoScreen(ModalScreen[None]):
         self.panes = [widget for widget in below.focus_chain if widget.id]
         names = [str(pane.border_title or (pane.id or "").replace("-", " ")) for pane in self.panes]
         self.places = places_of(getattr(below, "ROOM", ""), names)
-        rows = [
-            Text.assemble((f" {letter}  ", palette.key), plain(f"{title:<10}", palette.strong), no_wrap=True, end="")
-            .append("  ")
-            .append_text(plain(sentence, palette.muted))
-            for letter, title, sentence in self.places
-        ]
+        rows = [place_row(place, palette, INNER_WIDTH) for place in self.places]
         self.dialog.styles.height = len(rows) + 2
         self.choices.show(rows)
 
