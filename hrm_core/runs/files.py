@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 import stat
 from pathlib import Path
 from typing import Any, Final
@@ -19,8 +18,10 @@ Row = dict[str, Any]
 
 MAX_OBJECT_BYTES: Final = 16 * 2**20
 _LARGE: Final = 2**64
-# Only numbers that may be too large (for a float, or for 64 bits) need the slow parser.
-_SUSPECT: Final = re.compile(r"[0-9]{19}|[eE]\+?[0-9]{3}")
+# Only numbers that may be too large (for a float, or for 64 bits) need the slow parser. Every digit is taken for a 0 to
+# find them: 26 us for a validation of 5 KB, against 185 for a regular expression.
+_FLAT: Final = bytes.maketrans(b"123456789E", b"000000000e")
+_SUSPECT: Final = (b"0" * 19, b"e000", b"e+000")
 
 
 def open_regular(path: Path) -> int | None:
@@ -80,7 +81,8 @@ def parse_object(data: bytes) -> Row | None:
     """The JSON object in `data`, or None. Numbers that are not finite, or whole numbers beyond 2**64, become null."""
     try:
         text = data.decode("utf-8")
-        if _SUSPECT.search(text):
+        flat = data.translate(_FLAT)
+        if any(digits in flat for digits in _SUSPECT):
             value = json.loads(text, parse_float=_finite, parse_int=_bounded, parse_constant=lambda _: None)
         else:
             value = json.loads(text, parse_constant=lambda _: None)

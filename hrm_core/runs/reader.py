@@ -41,6 +41,7 @@ LIVING: Final = ("starting", "running", "paused", "stopping")
 STALLED_S: Final = 120.0
 _YOUNG_S: Final = 10.0
 _LAST_BYTES: Final = 256 * 1024
+_FULL: Final = b'"full"'
 _MAX_ROWS: Final = 10_000_000
 
 
@@ -253,6 +254,19 @@ def _last_row(path: Path, lines: int = 4) -> Row | None:
     return rows[-1] if rows else None
 
 
+def _last_validations(path: Path) -> tuple[Row | None, Row | None]:
+    """The last validation, and the last full one, in the last 256 KiB of a file; no other row is decoded."""
+    latest: Row | None = None
+    for line in reversed(_last_bytes(path, _LAST_BYTES).split(b"\n")):
+        if latest is not None and _FULL not in line:
+            continue
+        for row in _with_step([decode_row(line)]):
+            latest = row if latest is None else latest
+            if row.get("kind") == "full":
+                return latest, row
+    return latest, None
+
+
 def _with_step(rows: Iterable[Row | None]) -> list[Row]:
     return [row for row in rows if row is not None and integer(row, "step") is not None]
 
@@ -271,8 +285,7 @@ def read_run(folder: Path | RunFolder, watch: HeartbeatWatch | None = None) -> R
     age_s = _heartbeat_age_s(layout, status, watch)
     pid = locks.holder(layout)
     state = _state(layout, pid, run_json, status, result, age_s)
-    evaluations = last_rows(layout.evaluations)
-    full = [row for row in evaluations if row.get("kind") == "full"]
+    latest, full = _last_validations(layout.evaluations)
     best = mapping(status, "best") or mapping(result, "best") or None
     alarms = _written_alarms(status)
     alarms += _reader_alarms(layout, state, status, age_s, _stalled_after_s(status, run_json))
@@ -284,8 +297,8 @@ def read_run(folder: Path | RunFolder, watch: HeartbeatWatch | None = None) -> R
         status=status,
         result=result,
         metrics=_last_row(layout.metrics),
-        evaluation=full[-1] if full else evaluations[-1] if evaluations else None,
-        latest_evaluation=evaluations[-1] if evaluations else None,
+        evaluation=full or latest,
+        latest_evaluation=latest,
         best=best,
         alarms=tuple(alarms),
         pid=pid,
