@@ -15,6 +15,7 @@ from textual.binding import Binding, BindingType
 from hrm_console.action import Action
 from hrm_console.rooms import DIALOGS, ROOMS
 from hrm_console.tables import (
+    compare,
     device,
     dialogs,
     everywhere,
@@ -35,6 +36,7 @@ ACTIONS: tuple[Action, ...] = (
     *launch.ACTIONS,
     *settings.ACTIONS,
     *puzzles.ACTIONS,
+    *compare.ACTIONS,
     *device.ACTIONS,
     *dialogs.ACTIONS,
     *shared.ACTIONS,

@@ -27,6 +27,7 @@ ROOMS: dict[str, RoomEntry] = {
     "launch": RoomEntry("launch", "LaunchScreen", "Launch", "n", "start or queue a new run"),
     "settings": RoomEntry("settings", "SettingsScreen", "Settings", "s", "colours, limits, keys"),
     "puzzles": RoomEntry("puzzles", "PuzzlesScreen", "Puzzles", "p", "predictions as grids, test by test"),
+    "compare": RoomEntry("compare", "CompareScreen", "Compare", "c", "runs held against each other, with the verdict"),
     "device": RoomEntry("device", "DeviceScreen", "Device", "d", "what GPU and host do, what slows and holds them"),
 }
 DIALOGS: dict[str, str] = {
