@@ -124,7 +124,8 @@ def _alike(lines: Sequence[bytes]) -> Block | None:
     columns: Columns = {}
     try:
         for name, place in places.items():
-            values = _values(name, tokens[place::width], place == 0, place == width - 1)
+            plain = name == "crc" or type(last[name]) in PLAIN
+            values = _values(name, tokens[place::width], place == 0, place == width - 1, plain)
             if name == "crc":
                 if values != _sums(lines):
                     return None
@@ -149,7 +150,7 @@ def _template(row: Row, line: bytes) -> tuple[int, dict[str, int]] | None:
     return place, places
 
 
-def _values(name: str, tokens: list[bytes], first: bool, last: bool) -> list[Any] | None:
+def _values(name: str, tokens: list[bytes], first: bool, last: bool, plain: bool) -> list[Any] | None:
     """The values of one key in all lines; None for a key without numbers. ValueError for lines of another make."""
     head = b"," + (b"{" if first else b"") + json.dumps(name).encode("ascii") + b":"
     if not last and tokens.count(tokens[0]) == len(tokens):
@@ -160,8 +161,10 @@ def _values(name: str, tokens: list[bytes], first: bool, last: bool) -> list[Any
     if joined.count(head) != len(alike):
         raise ValueError(name)
     joined = joined.replace(head, b",")
-    if any(word in joined for word in _NO_NUMBERS):
+    if not plain:
         return None
+    if any(word in joined for word in _NO_NUMBERS):
+        raise ValueError(name)
     if last:
         joined = joined.replace(b"}", b"")
     values: list[Any] = json.loads(b"[" + joined[1:] + b"]")

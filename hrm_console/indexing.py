@@ -122,9 +122,7 @@ def stream(path: Path, folder: Path | None) -> int:
     for block in () if index is None else index.blocks:
         send(pack_block(block))
         table.add(block)
-    sample = next(blocks_in(descriptor, start, min(stop, line_end(descriptor, start + WINDOW, stop))), None)
-    if sample is not None:
-        factor = max(factor, factor_for(size / (WINDOW / len(sample))))
+    factor = max(factor, factor_for(size / WINDOW * read_at(descriptor, start, WINDOW).count(b"\n")))
     for block, done in all_blocks(descriptor, segments(descriptor, start, stop)):
         axes.join(block)
         fewer = thinned(block, factor)

@@ -32,7 +32,7 @@ def thinned(block: Block, factor: int) -> Block:
         return block
     half, count = factor, len(block)
     starts = range(0, count, 2 * half)
-    places = [place for start in starts for place in (start, start + half) if place < count]
+    places = [place for start in starts for place in sorted({start, min(start + half, count - 1)})]
     columns = {}
     for name, column in block.columns.items():
         picked = name in KEPT or column.count(column[0]) == count
