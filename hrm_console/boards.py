@@ -109,9 +109,9 @@ def arrange(
     chosen, scale = max(options, key=merit)
     pages = _pages(demonstrations, chosen, width, height, height_of(bands([test], scale, width), scale))
     page = page % len(pages)
-    rows = _rows(bands([demonstrations[at] for at in pages[page]], chosen, width), chosen, look)
+    rows = band_rows(bands([demonstrations[at] for at in pages[page]], chosen, width), chosen, look)
     if page == 0:
-        rows += _rows(bands([test], scale, width), scale, look)
+        rows += band_rows(bands([test], scale, width), scale, look)
     return Board(rows, pages[page], page, len(pages), scale)
 
 
@@ -125,7 +125,7 @@ def _pages(groups: Sequence[Group], scale: Scale, width: int, height: int, taken
     return pages
 
 
-def _rows(found: Sequence[Band], scale: Scale, look: Look) -> list[Row]:
+def band_rows(found: Sequence[Band], scale: Scale, look: Look) -> list[Row]:
     """The bands as rows, each picture at the top of its band."""
     rows: list[Row] = []
     for band in found:

@@ -256,7 +256,7 @@ def descriptor_lines(view: TaskView) -> list[str]:
         lines.append(f"symmetry of all outputs: {name}")
     if "translation" in values:
         row, column = values.get("translation_row", 0), values.get("translation_column", 0)
-        shift = f", by the same {row:+d} rows and {column:+d} columns" if row or column else ", not by one common shift"
+        shift = f", by one shift: row {row:+d}, column {column:+d}" if row or column else ", not by one common shift"
         moves = f"an object moves in every demonstration{shift}" if values["translation"] else "no object moves in all"
         lines.append(f"translation: {moves}")
     if "objects_changed" in values:

@@ -28,6 +28,7 @@ from hrm_core.cli.options import (
     runs_folder,
     runs_option,
 )
+from hrm_core.cli.puzzle_words import print_puzzle, puzzle_options
 from hrm_core.errors import UserError
 
 if TYPE_CHECKING:
@@ -120,12 +121,17 @@ def _print_runs(views: list[RunView]) -> None:
 @runs_option
 @json_option
 @click.option("--plot", is_flag=True, help="Draw the curves too.")
-def show(run: str, runs: Path | None, as_json: bool, plot: bool) -> None:
+@puzzle_options
+def show(run: str, runs: Path | None, as_json: bool, plot: bool, puzzle: str | None, step: int | None) -> None:
     """Show a run: status in words, the last validation beside trivial predictors, alarms with advice."""
     from hrm_core.runs.catalogue import find_run
     from hrm_core.runs.reader import read_run
 
-    view = read_run(find_run(runs_folder(runs), run))
+    layout = find_run(runs_folder(runs), run)
+    if puzzle is not None or step is not None:
+        print_puzzle(layout, puzzle, step, as_json)
+        return
+    view = read_run(layout)
     if as_json:
         print_json(_everything(view))
         return
