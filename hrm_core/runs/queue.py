@@ -106,7 +106,7 @@ def _check_free(runs_dir: Path, queue: Queue, name: str) -> None:
 
 def _placed_after(runs_dir: Path, queue: Queue, entry: Entry, word: str) -> Entry:
     """The entry, to run after another entry or a run. UserError if there is none, or they would wait for each other."""
-    other = queue.find(word) or next((one for one in queue.entries if one.run_id == word), None)
+    other = queue.find(word) or next((one for one in queue.in_order if word in (one.run_id, one.name)), None)
     if other is None:
         try:
             return replace(entry, after=find_run(runs_dir, word).run_id, after_is_run=True)

@@ -32,6 +32,9 @@ _MOST_NAMED: Final = 3
 def _git(root: Path, *words: str) -> bytes | None:
     """What git says, None if it says that it cannot."""
     argv = ["git", "-C", str(root), "-c", "core.quotepath=off", "-c", "core.fsmonitor=false", *words]
+    # A git hook, say, sets variables that would point to another checkout.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    environment["GIT_OPTIONAL_LOCKS"] = "0"
     try:
         done = subprocess.run(
             argv,
@@ -39,7 +42,7 @@ def _git(root: Path, *words: str) -> bytes | None:
             capture_output=True,
             timeout=_GIT_S,
             check=False,
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
+            env=environment,
         )
     except (OSError, subprocess.SubprocessError):
         return None

@@ -27,6 +27,7 @@ from hrm_core.runs.records import utc_now
 
 BEAT_S: Final = 10.0
 SILENT_S: Final = 60.0
+BEGINNING: Final = "beginning"
 _BEGIN_S: Final = 20.0
 _POLL_S: Final = 0.02
 
@@ -69,7 +70,7 @@ def read_worker(runs_dir: Path) -> WorkerView:
     ended = row is None or row.get("ended") is True
     if pid is not None:
         fresh = pid == 0 or (not ended and who.get("pid") == pid)
-        return WorkerView(True, False, pid, said if fresh else "beginning", since_s if fresh else None)
+        return WorkerView(True, False, pid, said if fresh else BEGINNING, since_s if fresh else None)
     if not ended and who and not same_host(who):
         age = time.time() - (modified_s(status_path(runs_dir)) or 0.0)
         if age < SILENT_S:
@@ -109,11 +110,15 @@ def start_worker(runs_dir: Path, argv: Sequence[str]) -> int | None:
     except OSError as error:
         raise explain_os_error(error) from error
     end = time.monotonic() + _BEGIN_S
-    while process.poll() is None and time.monotonic() < end:
-        if lock_holder(worker_lock_path(runs_dir)) == process.pid:
+    while process.poll() is None:
+        view, late = read_worker(runs_dir), time.monotonic() > end
+        # One that finds nothing to run has the lock for a moment too: its first word tells.
+        if view.alive and view.pid == process.pid and (view.words != BEGINNING or late):
             # Someone must collect it when it ends before we do, or it stays a zombie.
             threading.Thread(target=process.wait, name="wait-worker", daemon=True).start()
             return process.pid
+        if late:
+            break
         time.sleep(_POLL_S)
     if process.returncode == 0:
         return None

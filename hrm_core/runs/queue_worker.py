@@ -26,7 +26,7 @@ from hrm_core.runs.launch import identity, start_process
 from hrm_core.runs.layout import RunFolder, new_run_id
 from hrm_core.runs.locks import FileLock
 from hrm_core.runs.queue_records import DONE, FAILED, FOR_PINS, HELD, RUNNING, WAITING, Entry, Queue
-from hrm_core.runs.queue_status import BEAT_S, log_path, write_status
+from hrm_core.runs.queue_status import BEAT_S, BEGINNING, log_path, write_status
 from hrm_core.runs.queue_store import change, queue_folder, read_queue, worker_lock_path
 from hrm_core.runs.queue_turns import next_turn, outcome, run_state, settle
 from hrm_core.runs.reader import read_run
@@ -82,7 +82,7 @@ class Worker:
         self.around = around
         self.children: dict[str, _Child] = {}
         self.signalled = False
-        self.words = "beginning"
+        self.words = BEGINNING
         self.since_s = time.time()
         self.beat = 0
         self.beaten = -BEAT_S
@@ -167,7 +167,8 @@ class Worker:
                 queue = self._hold_broken(queue)
                 continue
             if entry is None:
-                self._is_doing(self._under_way() or "waiting for a run that others started")
+                if hopeful or self.children:
+                    self._is_doing(self._under_way() or "waiting for a run that others started")
                 return hopeful
             device, words = self._free_device()
             if device is None:
