@@ -30,6 +30,7 @@ LOOK_S = 0.1
 Piece = tuple[Block, float | None]
 
 
+@final
 class _Cancelled(Exception):
     """Nobody wants these rows any more."""
 

@@ -62,7 +62,7 @@ def test_blocks_and_rows_make_the_same_curves():
     for start in range(0, len(rows), 4):
         by_blocks.take(block_batch(axes, *rows[start : start + 4]))
     for name, series in by_rows.training.items():
-        for kind in ("step", "time", "samples", "joules"):
+        for kind in ("step", "time", "samples"):
             assert str(points(by_blocks.training[name], kind)) == str(points(series, kind))
         assert not series.axis("joules") and not by_blocks.training[name].axis("joules")
 
