@@ -1,7 +1,8 @@
 """The runs table: which columns fit a width, and a run's row in them. Pure functions, also used by `--once`.
 
 `RunLine` and a width in cells -> rich Text of that width. Columns have a rank; the last ranks are left out where the
-terminal is narrow, and what is over goes to the run's name first and the alarms' names then.
+terminal is narrow, and what is over goes to the run's name first and the alarms' names then. The first two cells say
+whether the run is marked and whether it is the baseline.
 """
 
 from __future__ import annotations
@@ -28,8 +29,12 @@ from hrm_console.words import (
     signed_share,
     state_text,
 )
+from hrm_core.runs.facts import SORTS
 
 NAME_LEAST, NAME_MOST, ALARMS_MOST = 16, 36, 48
+MARKED, BASELINE = "◆", "B"
+# The cells before the first column, and the one that a scroll bar may take.
+LEAD, SCROLL_BAR = 2, 1
 # Columns of this rank and higher come only where names have room for an experiment, a date and a time.
 LUXURY, NAME_ROOMY = 9, 30
 
@@ -37,12 +42,13 @@ LUXURY, NAME_ROOMY = 9, 30
 @final
 @dataclass(frozen=True)
 class Column:
-    """A column: its title, its least width, and what stands in it. A low rank stays longest."""
+    """A column: its title, its least width, what stands in it, and what it sorts by. A low rank stays longest."""
 
     title: str
     width: int
     rank: int
     cell: Callable[[RunLine, int, Palette], Text]
+    key: str = ""
     right: bool = True
 
 
@@ -103,26 +109,26 @@ def _best_exact(line: RunLine) -> float | None:
 
 
 COLUMNS = (
-    Column("state", 10, 0, _state, right=False),
-    Column("run", NAME_LEAST, 0, _name, right=False),
-    Column("", 12, 9, _progress, right=False),
-    Column("step", 11, 1, _steps),
-    Column("loss", 6, 4, _number(lambda line: line.loss, number)),
-    Column("exact%", 6, 2, _number(lambda line: line.exact, share)),
+    Column("state", 10, 0, _state, "state", right=False),
+    Column("run", NAME_LEAST, 0, _name, "name", right=False),
+    Column("", 12, 9, _progress, "done", right=False),
+    Column("step", 11, 1, _steps, "step"),
+    Column("loss", 6, 4, _number(lambda line: line.loss, number), "loss"),
+    Column("exact%", 6, 2, _number(lambda line: line.exact, share), "val"),
     Column("triv%", 5, 3, _trivial),
-    Column("lift", 5, 5, _lift),
-    Column("seg/s", 5, 8, _number(lambda line: line.speed, rate)),
-    Column("best%", 6, 10, _number(_best_exact, share)),
-    Column("ETA", 6, 6, _number(lambda line: line.eta_s, duration)),
-    Column("begun", 12, 11, _begun, right=False),
-    Column("", 3, 7, _alarms, right=False),
+    Column("lift", 5, 5, _lift, "lift"),
+    Column("seg/s", 5, 8, _number(lambda line: line.speed, rate), "speed"),
+    Column("best%", 6, 10, _number(_best_exact, share), "best"),
+    Column("ETA", 6, 6, _number(lambda line: line.eta_s, duration), "eta"),
+    Column("begun", 12, 11, _begun, "age", right=False),
+    Column("", 3, 7, _alarms, "alarms", right=False),
 )
 
 
 def columns_for(width: int) -> list[Column]:
     """The columns that fit, in the order of the table, with what is over given to the name and the alarms."""
     chosen: list[Column] = []
-    room = width - 2
+    room = width - LEAD - SCROLL_BAR
     for column in sorted(COLUMNS, key=lambda column: column.rank):
         kept = NAME_ROOMY - NAME_LEAST if column.rank >= LUXURY else 0
         if column.rank == 0 or room - kept >= column.width + 1:
@@ -138,19 +144,41 @@ def columns_for(width: int) -> list[Column]:
     return widened
 
 
-def header_row(columns: list[Column], palette: Palette) -> Text:
-    """The titles."""
-    row = Text(" ", style=palette.muted, no_wrap=True, end="")
+def sort_keys(columns: list[Column]) -> tuple[str, ...]:
+    """What the columns in sight sort by, from left to right."""
+    return tuple(column.key for column in columns if column.key)
+
+
+def header_row(columns: list[Column], palette: Palette, sort: str = "") -> Text:
+    """The titles; the column that the table is sorted by has an arrow: ↓ the largest value stands first."""
+    row = Text(" " * LEAD, style=palette.muted, no_wrap=True, end="")
     for column in columns:
         title = "alarms" if column.cell is _alarms and column.width >= 6 else column.title
+        if column.key and column.key == sort.removeprefix("-"):
+            title = title or {"done": "done", "alarms": "▲"}.get(column.key, "")
+            arrow = sort_arrow(sort)
+            words = f"{title.rjust(column.width)}{arrow}" if column.right else f"{title}{arrow}".ljust(column.width + 1)
+            row.append(words, f"bold {palette.accent}")
+            continue
         row.append(title.rjust(column.width) if column.right else title.ljust(column.width))
         row.append(" ")
     return row
 
 
-def run_row(line: RunLine, columns: list[Column], palette: Palette) -> Text:
+def sort_arrow(sort: str) -> str:
+    """↓ where values fall from top to bottom, ↑ where they rise. The column of `age` shows when a run was begun."""
+    key = sort.removeprefix("-")
+    falling = SORTS.get(key, False) != sort.startswith("-")
+    return "↓" if falling != (key == "age") else "↑"
+
+
+def run_row(
+    line: RunLine, columns: list[Column], palette: Palette, marked: bool = False, baseline: bool = False
+) -> Text:
     """A run's row."""
-    row = Text(" ", no_wrap=True, end="")
+    row = Text(no_wrap=True, end="")
+    row.append(MARKED if marked else " ", palette.special)
+    row.append(BASELINE if baseline else " ", f"bold {palette.accent}")
     for column in columns:
         cell = column.cell(line, column.width, palette)
         cell.truncate(column.width, overflow="ellipsis")

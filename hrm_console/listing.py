@@ -13,6 +13,7 @@ from typing import final
 
 from hrm_console.feed import Row, best_trivial, lift_of, metric_of
 from hrm_console.words import ENDED, finite
+from hrm_core.runs.facts import Facts, make_facts
 from hrm_core.runs.reader import RunView
 
 
@@ -82,6 +83,30 @@ def run_line(view: RunView) -> RunLine:
         status=status,
         result=view.result or {},
         run_json=view.run_json,
+    )
+
+
+def line_facts(line: RunLine, now_s: float, marked: bool = False) -> Facts:
+    """What filters and sorting ask of a run."""
+    return make_facts(
+        line.run_id,
+        line.experiment,
+        line.state,
+        line.run_json,
+        line.status,
+        marked=marked,
+        alarms=tuple(alarm.name for alarm in line.alarms),
+        ended=bool(line.result),
+        now_s=now_s,
+        val=line.exact,
+        trivial=line.trivial,
+        lift=line.lift,
+        best=finite((line.best or {}).get("value")),
+        loss=line.loss,
+        step=line.step,
+        steps=line.max_steps,
+        speed=line.speed,
+        eta=line.eta_s,
     )
 
 

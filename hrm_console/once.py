@@ -5,6 +5,7 @@ runs folder -> standard output, exit code 0 (1 where the folder cannot be read).
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from rich.console import Console
@@ -16,7 +17,10 @@ from hrm_console.describe import preview_rows
 from hrm_console.feed import Feed
 from hrm_console.listing import RunLine, newest_first
 from hrm_console.run_charts import run_charts
+from hrm_console.runs_view import Chooser
 from hrm_console.screens.frame import title_line
+from hrm_console.screens.runs_words import has_view_line, title_words, view_line
+from hrm_console.session import read_session
 from hrm_console.theme import palette_for
 from hrm_console.watching import Lines, Tails
 from hrm_console.words import wrap
@@ -28,7 +32,7 @@ NUM_CHARTS = 2
 
 
 def print_once(runs_dir: Path, console: Console | None = None) -> int:
-    """Print and leave."""
+    """Print and leave. Filter, sort key, marks and baseline are those that the app was left with."""
     console = console if console is not None else Console(highlight=False)
     palette, width = palette_for(console.color_system), console.width
     try:
@@ -37,13 +41,23 @@ def print_once(runs_dir: Path, console: Console | None = None) -> int:
         for row in wrap(f"error: {error}", width):
             console.print(row)
         return 1
-    rows = [title_line("runs", runs_dir, runs, palette, width)]
+    session = read_session(runs_dir)
+    view, total = Chooser().view(runs, session, time.time()), len(runs)
+    rows = [title_line(title_words(len(view.lines), total, session), runs_dir, runs, palette, width)]
     if not runs:
         rows += wrap("No runs here yet. hrm run demo --detach starts one, hrm-console shows it.", width - 1, indent=" ")
     else:
         columns = columns_for(width)
-        rows += [header_row(columns, palette), *(run_row(line, columns, palette) for line in runs), Text("")]
-        rows += preview_rows(runs[0], palette, width)
+        if has_view_line(session, view.trouble):
+            rows.append(view_line(session, len(view.lines), total, view.trouble, palette, width))
+        rows.append(header_row(columns, palette, session.sort))
+        rows += [
+            run_row(line, columns, palette, line.run_id in session.marked, line.run_id == session.baseline)
+            for line in view.lines
+        ]
+        rows.append(Text(""))
+        runs = view.lines
+        rows += preview_rows(runs[0], palette, width) if runs else []
     for row in rows:
         row.rstrip()
         console.print(row, overflow="crop", no_wrap=True, soft_wrap=True)

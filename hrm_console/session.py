@@ -1,5 +1,7 @@
 """What the console remembers of a runs folder from one opening to the next: marks, baseline, filter, sort, last look.
 
+The last look is the state, best score, alarms and expected end of every run then: digest.py says what is different.
+
 `~/.cache/hrm-console/session-<digest of the folder>.json`, replaced atomically; a file that cannot be read is an empty
 session, and one that cannot be written is no harm. Two consoles on one folder: the last one to write wins.
 """
@@ -21,7 +23,8 @@ MAX_MARKED = 32
 @dataclass(frozen=True)
 class Session:
     """marked: run names in the order of marking; seen_s: seconds since the epoch of the last look, None: never;
-    states: the state of each run then; views: what a screen wants to find again, by its name."""
+    states, bests, alarms: the state, the best score and the alarms' names of each run then; ends_s: when it would end;
+    views: what a screen wants to find again, by its name; is_read: it comes from the file, or there was none."""
 
     marked: tuple[str, ...] = ()
     baseline: str = ""
@@ -29,12 +32,21 @@ class Session:
     sort: str = ""
     seen_s: float | None = None
     states: dict[str, str] = field(default_factory=dict)
+    bests: dict[str, float] = field(default_factory=dict)
+    alarms: dict[str, list[str]] = field(default_factory=dict)
+    ends_s: dict[str, float] = field(default_factory=dict)
     views: dict[str, dict[str, Any]] = field(default_factory=dict)
+    is_read: bool = False
 
     def toggled(self, run_id: str) -> Session:
         """With the run marked if it was not, and not if it was."""
         kept = tuple(name for name in self.marked if name != run_id)
         return replace(self, marked=kept if len(kept) < len(self.marked) else (*kept, run_id)[-MAX_MARKED:])
+
+    def renamed(self, old: str, new: str) -> Session:
+        """With a run that was renamed known by its new name; with an empty one, a run that is gone forgotten."""
+        marked = tuple(new if name == old else name for name in self.marked if new or name != old)
+        return replace(self, marked=marked, baseline=new if self.baseline == old else self.baseline)
 
     def with_view(self, room: str, **values: Any) -> Session:
         """With values of a screen changed."""
@@ -54,8 +66,9 @@ def read_session(runs_dir: Path) -> Session:
     try:
         row = read_json_object(session_path(runs_dir))
     except UserError:
-        return Session()
+        return Session(is_read=True)
     states = {name: state for name, state in mapping(row, "states").items() if isinstance(state, str)}
+    alarms = {name: [str(alarm) for alarm in items(mapping(row, "alarms"), name)] for name in mapping(row, "alarms")}
     views = {name: view for name, view in mapping(row, "views").items() if isinstance(view, dict)}
     return Session(
         marked=tuple(name for name in items(row, "marked") if isinstance(name, str))[:MAX_MARKED],
@@ -64,8 +77,17 @@ def read_session(runs_dir: Path) -> Session:
         sort=string(row, "sort", 40) or "",
         seen_s=number(row, "seen_s"),
         states=states,
+        bests=_numbers(row, "bests"),
+        alarms=alarms,
+        ends_s=_numbers(row, "ends_s"),
         views=views,
+        is_read=True,
     )
+
+
+def _numbers(row: object, key: str) -> dict[str, float]:
+    values = mapping(row, key)
+    return {name: value for name in values if (value := number(values, name)) is not None}
 
 
 def write_session(runs_dir: Path, session: Session) -> bool:
@@ -75,7 +97,7 @@ def write_session(runs_dir: Path, session: Session) -> bool:
     try:
         path = session_path(runs_dir)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, asdict(session))
+        write_json(path, {key: value for key, value in asdict(session).items() if key != "is_read"})
     except (UserError, OSError):
         return False
     return True

@@ -155,6 +155,7 @@ class Watching:
         self.runs_dir = runs_dir
         self.tick_s = tick_s
         self.following = Following(post, tick_s)
+        self.whole: int | None = None  # how many runs the last look at the whole folder found
         self._post = post
         self._wake = threading.Condition()
         self._poked = True
@@ -209,6 +210,7 @@ class Watching:
             everything, self._poked = self._poked, False
         try:
             runs = self._lines.read(self.runs_dir, everything, lambda some: self._tell(newest_first(some), ""))
+            self.whole = len(runs)
             self._tell(newest_first(runs), "")
         except Exception as error:  # a thread that died of a strange file would freeze every screen without a word
             self._tell((), str(error) or type(error).__name__)

@@ -33,7 +33,7 @@ def title_line(name: str, folder: Path, runs: Sequence[RunLine], palette: Palett
     right = Text(no_wrap=True, end="")
     states = Counter(line.state for line in runs)
     for state in COUNTED:
-        if states[state] and (roomy or (name == "runs" and state in ("running", "lost"))):
+        if states[state] and (roomy or (name.startswith("runs") and state in ("running", "lost"))):
             right.append(f" {states[state]} {state} ", state_style(state, palette))
     alarms = sum(len(line.alarms) for line in runs if not line.ended)
     if alarms:

@@ -8,15 +8,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from hrm_core.cli.options import clean, print_line, runs_folder, runs_option
 from hrm_core.errors import UserError
-
-if TYPE_CHECKING:
-    from hrm_core.runs.housekeeping import Weight
 
 
 @click.command()
@@ -53,7 +49,7 @@ def remove(names: tuple[str, ...], runs: Path | None, yes: bool) -> None:
         if not somebody_is_there():
             raise UserError("hrm remove asks before it deletes, and nobody can answer here; add --yes.")
         for folder in found:
-            print_line(f"{folder.name}: {loss_words(weigh(folder))}")
+            print_line(f"{folder.name}: {weigh(folder).words}")
             for sentence in references(folder).sentences:
                 print_line(f"  {sentence}")
         many = f"these {len(found)} runs" if len(found) > 1 else "this run"
@@ -74,15 +70,3 @@ def remove(names: tuple[str, ...], runs: Path | None, yes: bool) -> None:
 def somebody_is_there() -> bool:
     """Whether a question could be answered."""
     return sys.stdin.isatty()
-
-
-def loss_words(weight: Weight) -> str:
-    """What goes with a run."""
-    size = weight.bytes
-    shown = f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"
-    words = f"{shown}, {_counted(weight.checkpoints, 'checkpoint')}, {_counted(weight.bests, 'archived best')}"
-    return words + (f", {weight.pinned} of them pinned" if weight.pinned else "")
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count or 'no'} {what}{'s' * (count != 1)}"

@@ -46,6 +46,13 @@ class Weight:
     bests: int
     pinned: int
 
+    @property
+    def words(self) -> str:
+        """What is lost, in a phrase."""
+        size = f"{self.bytes / 2**30:.1f} GiB" if self.bytes >= 2**30 else f"{self.bytes / 2**20:.1f} MiB"
+        said = f"{size}, {_counted(self.checkpoints, 'checkpoint')}, {_counted(self.bests, 'archived best')}"
+        return said + (f", {self.pinned} of them pinned" if self.pinned else "")
+
 
 @final
 @dataclass(frozen=True)
@@ -67,6 +74,10 @@ class References:
         if self.children:
             said.append(f"{_few(self.children)} began from it and will name a run that is not there.")
         return tuple(said)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count or 'no'} {what}{'s' * (count != 1)}"
 
 
 def _few(names: tuple[str, ...]) -> str:
