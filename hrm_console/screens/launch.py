@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 FRESH = "fresh weights"
 OTHER_ROWS = 16
+TAKES = "what it takes, and the difference from EXP-00"
+AS_IT_WAS = "as it was before the mistake"
 
 
 @final
@@ -108,7 +110,7 @@ class LaunchScreen(Room):
         yield Bar(self._keys, id="keys")
 
     def on_mount(self) -> None:
-        self.changes.border_title = "what it takes, and the difference from EXP-00"
+        self.changes.border_title = TAKES
         self.set_class(bool(self.source), "-forking")
         self.set_class(bool(self.extend), "-extending")
         self.about.show([Text("reading the experiments …", style=self.app.palette.muted)])
@@ -200,7 +202,9 @@ class LaunchScreen(Room):
         self._draw_verdict(width)
         changes = self.changes
         if self.answer is not None:
-            changes.show(change_rows(self.answer.checked, card, palette, changes.size.width))
+            changes.border_title = AS_IT_WAS if self.answer.checked.problem and not self.answer.checked.size else TAKES
+            if changes.border_title == TAKES or not changes.rows:
+                changes.show(change_rows(self.answer.checked, card, palette, changes.size.width))
             self.settings_list.show(self.answer.checked)
         ready = not (self.problem() or self.starting or self.answer is None)
         for button in (self.start_button, self.queue_button, self.save_button):

@@ -55,7 +55,7 @@ class OverridesField(Input):
         """Find the candidates for what is typed."""
         self.candidates = self.complete(self.value) if self.complete is not None else ()
         self.at = 0
-        self._tell()
+        self.call_later(self._tell)  # the cursor follows the value
 
     def _tell(self) -> None:
         if self.candidates and self.cursor_at_end:

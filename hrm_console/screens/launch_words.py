@@ -24,6 +24,7 @@ Form = tuple[str, str, str]
 INDENT = " " * 11
 VERDICT_ROWS = 5
 CANDIDATE_ROWS = 2
+COUNT_CELLS = 6
 # Group and mark, then name, value and EXP-00's value; the description gets the rest.
 GROUP, NAME, VALUE = 11, 26, 14
 ROOMY = 88
@@ -61,27 +62,30 @@ def candidate_rows(found: Sequence[Candidate], at: int, palette: Palette, width:
     """What the word may become, as far as two rows hold it around the marked one, which stands in ‹ ›."""
     if not found:
         return []
-    room = width - len(INDENT)
-    pages: list[list[int]] = [[]]
+    room = max(8, width - len(INDENT) - COUNT_CELLS)
+    pages: list[list[list[int]]] = [[[]]]
     used = 0
     for number, candidate in enumerate(found):
         length = len(candidate.shown) + 2
-        if pages[-1] and used + length > room * CANDIDATE_ROWS - 12:
-            pages.append([])
+        if used and used + length > room:
             used = 0
-        pages[-1].append(number)
+            if len(pages[-1]) < CANDIDATE_ROWS:
+                pages[-1].append([])
+            else:
+                pages.append([[]])
+        pages[-1][-1].append(number)
         used += length
-    page = next((numbers for numbers in pages if at in numbers), pages[0])
-    rows = [Text(INDENT, no_wrap=True, end="")]
-    for number in page:
-        marked = number == at
-        word = f"‹{found[number].shown}›" if marked else f" {found[number].shown} "
-        if rows[-1].cell_len + len(word) > width and rows[-1].cell_len > len(INDENT):
-            rows.append(Text(INDENT, no_wrap=True, end=""))
-        rows[-1].append_text(plain(word, f"bold {palette.accent}" if marked else palette.muted))
+    page = next(lines for lines in pages if any(at in line for line in lines))
+    rows = []
+    for line in page:
+        rows.append(Text(INDENT, no_wrap=True, end=""))
+        for number in line:
+            marked = number == at
+            word = f"‹{found[number].shown}›" if marked else f" {found[number].shown} "
+            rows[-1].append_text(plain(word, f"bold {palette.accent}" if marked else palette.muted))
     if len(pages) > 1:
         rows[-1].append(f" {at + 1}/{len(found)}", palette.faint)
-    return rows[:CANDIDATE_ROWS]
+    return rows
 
 
 def experiment_row(card: Card, palette: Palette) -> Text:
