@@ -132,7 +132,9 @@ def config_rows(
         rows.append(row)
     left = len(lines) - fitting
     if left > 0:
-        rows.append(plain(f" {left} more run{'s do' if left > 1 else ' does'} not fit here", palette.muted, width))
+        rows.append(plain(f" {left} more run{'s do' if left > 1 else ' does'} not fit here", palette.muted))
+    for row in rows:
+        row.truncate(max(0, width), overflow="ellipsis")
     return rows
 
 
