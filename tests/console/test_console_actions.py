@@ -11,13 +11,30 @@ from hrm_console.app import ConsoleApp
 from hrm_console.rooms import ROOMS
 from hrm_console.screens.go import GoScreen
 from hrm_console.screens.help import HelpScreen, help_rows
+from hrm_console.screens.launch_save import SaveScreen
 from hrm_console.screens.run_pick import PickScreen
 from hrm_console.screens.runs import RunsScreen
+from hrm_console.screens.runs_remove import RemoveScreen
+from hrm_console.screens.runs_rename import RenameScreen
+from hrm_console.screens.settings_catch import CatchScreen
 from hrm_console.screens.stop import StopScreen
 from hrm_console.theme import FULL
 
 ROOM_CLASSES = [getattr(import_module(f"hrm_console.screens.{room.module}"), room.attribute) for room in ROOMS.values()]
-OWNERS = {screen.ROOM: screen for screen in (*ROOM_CLASSES, StopScreen, HelpScreen, GoScreen, PickScreen)}
+OWNERS = {
+    screen.ROOM: screen
+    for screen in (
+        *ROOM_CLASSES,
+        StopScreen,
+        HelpScreen,
+        GoScreen,
+        CatchScreen,
+        SaveScreen,
+        PickScreen,
+        RenameScreen,
+        RemoveScreen,
+    )
+}
 
 
 @pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.id)
