@@ -15,6 +15,7 @@ from textual.binding import Binding, BindingType
 from hrm_console.action import Action
 from hrm_console.rooms import DIALOGS, ROOMS
 from hrm_console.tables import (
+    archive,
     compare,
     device,
     dialogs,
@@ -36,6 +37,7 @@ ACTIONS: tuple[Action, ...] = (
     *launch.ACTIONS,
     *settings.ACTIONS,
     *puzzles.ACTIONS,
+    *archive.ACTIONS,
     *compare.ACTIONS,
     *device.ACTIONS,
     *dialogs.ACTIONS,

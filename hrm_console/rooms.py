@@ -27,6 +27,7 @@ ROOMS: dict[str, RoomEntry] = {
     "launch": RoomEntry("launch", "LaunchScreen", "Launch", "n", "start or queue a new run"),
     "settings": RoomEntry("settings", "SettingsScreen", "Settings", "s", "colours, limits, keys"),
     "puzzles": RoomEntry("puzzles", "PuzzlesScreen", "Puzzles", "p", "predictions as grids, test by test"),
+    "archive": RoomEntry("archive", "ArchiveScreen", "Archive", "a", "the bests of all runs, by any metric"),
     "compare": RoomEntry("compare", "CompareScreen", "Compare", "c", "runs held against each other, with the verdict"),
     "device": RoomEntry("device", "DeviceScreen", "Device", "d", "what GPU and host do, what slows and holds them"),
 }
@@ -34,6 +35,8 @@ DIALOGS: dict[str, str] = {
     "catch": "Choosing a key",
     "save": "Saving an experiment of your own",
     "stop": "Stopping a run",
+    "archive_ask": "A name or a place for a snapshot",
+    "prune": "Pruning the archive",
     "run_rename": "Renaming a run",
     "run_remove": "Removing runs",
     "help": "Help",

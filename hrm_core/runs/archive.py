@@ -301,10 +301,10 @@ def _with_promoted(entries: Sequence[Entry], promoted: Sequence[Entry]) -> list[
         if not same:
             alone.append(snapshot)
             continue
-        entry = found[same[0]]
-        found[same[0]] = replace(
-            entry, promoted=(*entry.promoted, snapshot.name), blocks=entry.blocks | snapshot.blocks
-        )
+        # Of two with the same weights (a run that was copied) it is the one whose files it shares.
+        at = max(same, key=lambda place: len(found[place].blocks & snapshot.blocks))
+        entry = found[at]
+        found[at] = replace(entry, promoted=(*entry.promoted, snapshot.name), blocks=entry.blocks | snapshot.blocks)
     return found + alone
 
 

@@ -38,8 +38,8 @@ def export_name(entry: Entry) -> str:
 
 
 def export_target(entry: Entry, place: Path) -> Path:
-    """Where an export to `place` goes: into a folder that is there, else to that very name."""
-    return place / export_name(entry) if place.is_dir() else place
+    """Where an export to `place` goes: into a folder that is there (and is no snapshot itself), else to that name."""
+    return place / export_name(entry) if place.is_dir() and not (place / META_NAME).exists() else place
 
 
 def export_snapshot(details: Details, place: Path) -> Path:

@@ -9,6 +9,8 @@ import pytest
 from hrm_console.actions import ACTIONS, EVERYWHERE, MOVEMENT, SCREENS, actions_of, bindings_of
 from hrm_console.app import ConsoleApp
 from hrm_console.rooms import ROOMS
+from hrm_console.screens.archive_ask import AskScreen
+from hrm_console.screens.archive_prune import PruneScreen
 from hrm_console.screens.go import GoScreen
 from hrm_console.screens.help import HelpScreen, help_rows
 from hrm_console.screens.launch_save import SaveScreen
@@ -33,6 +35,8 @@ OWNERS = {
         PickScreen,
         RenameScreen,
         RemoveScreen,
+        AskScreen,
+        PruneScreen,
     )
 }
 

@@ -46,6 +46,8 @@ def test_a_folder_holds_the_same_bytes_and_a_readme(tmp_path: Path, details: Det
 
 def test_into_a_folder_that_is_there_it_gets_a_name_of_its_own(tmp_path: Path, details: Details) -> None:
     assert export_snapshot(details, tmp_path) == tmp_path / "one-10"
+    with pytest.raises(UserError, match="is there already"):
+        export_snapshot(details, tmp_path / "one-10")
 
 
 def test_a_tar_holds_the_folder(tmp_path: Path, details: Details) -> None:
