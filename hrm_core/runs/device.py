@@ -264,19 +264,21 @@ def read_battery(supplies: Path = POWER_SUPPLY) -> Battery | None:
     if not batteries:
         return None
     mains = [said(folder, "online") for folder in folders if said(folder, "type") in ("Mains", "USB")]
-    discharging = any(said(folder, "status") == "Discharging" for folder in batteries)
-    on_battery = discharging and "1" not in mains if mains else discharging
+    on_battery = any(said(folder, "status") == "Discharging" for folder in batteries) and "1" not in mains
     charges = [float(text) / 100 for folder in batteries if (text := said(folder, "capacity")).isdigit()]
     return Battery(on_battery, sum(charges) / len(charges) if charges else None)
 
 
 def hold_reason(reading: Reading, hold_on_battery: bool, hold_above_c: float) -> str:
-    """Why the queue starts nothing now, by its two settings (0 degrees: never for heat); empty if it may."""
+    """Why the queue starts nothing now, by its two settings (0 degrees: never for heat); empty if it may.
+
+    As the queue's worker decides it: one GPU that is cool enough, or does not say, is enough.
+    """
     battery = reading.host.battery
     if hold_on_battery and battery is not None and battery.on_battery:
         left = "" if battery.charge is None else f" ({100 * battery.charge:.0f} % left)"
         return f"the machine is on battery{left}"
-    hottest = max((gpu.temperature_c for gpu in reading.gpus if gpu.temperature_c is not None), default=None)
-    if hold_above_c > 0 and hottest is not None and hottest > hold_above_c:
-        return f"the GPU is at {hottest:.0f} °C, above the {hold_above_c:.0f} °C of the setting"
+    coolest = min((gpu.temperature_c or 0.0 for gpu in reading.gpus), default=0.0)
+    if hold_above_c > 0 and coolest > hold_above_c:
+        return f"the GPU is at {coolest:.0f} °C, above the {hold_above_c:.0f} °C of the setting"
     return ""

@@ -74,6 +74,19 @@ class GpuTelemetry:
         }
 
 
+def handle_of(nvml: Any, uuid: str, index: int) -> Any:
+    """NVML's handle of the GPU that torch computes on: by its UUID, as CUDA_VISIBLE_DEVICES may have renumbered it.
+
+    NVML wants bytes in some versions of its module and text in others. Raises NVML's errors.
+    """
+    for name in (f"GPU-{uuid}", f"GPU-{uuid}".encode("ascii")):
+        try:
+            return nvml.nvmlDeviceGetHandleByUUID(name)
+        except Exception:  # not known by this name: MIG, an older driver, WSL
+            continue
+    return nvml.nvmlDeviceGetHandleByIndex(index)
+
+
 @final
 class Telemetry:
     """Reads the device that a run computes on."""
@@ -87,7 +100,9 @@ class Telemetry:
                 import pynvml
 
                 pynvml.nvmlInit()
-                self.gpu = GpuTelemetry(pynvml, pynvml.nvmlDeviceGetHandleByIndex(torch.cuda.current_device()))
+                index = torch.cuda.current_device()
+                uuid = str(getattr(torch.cuda.get_device_properties(index), "uuid", ""))
+                self.gpu = GpuTelemetry(pynvml, handle_of(pynvml, uuid, index))
             except Exception:  # no driver library, no permission: the run goes on without these columns
                 self.gpu = GpuTelemetry(None, None)
 

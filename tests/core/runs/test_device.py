@@ -182,3 +182,9 @@ def reading(celsius: float | None, battery: Battery | None) -> Reading:
 )
 def test_when_the_queue_holds(found: Reading, on_battery: bool, above: float, said: str) -> None:
     assert hold_reason(found, on_battery, above) == said
+
+
+def test_one_cool_gpu_is_enough_for_the_queue() -> None:
+    hot, cool = reading(95, None), reading(60, None)
+    both = Reading(hot.gpus + cool.gpus, "", hot.host)
+    assert hold_reason(hot, True, 90) != "" and hold_reason(both, True, 90) == ""

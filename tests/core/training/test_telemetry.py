@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, final
 
 import torch
 from small_trainer import make_trainer
 
 from hrm_core.runs.reader import metrics_rows, read_status
-from hrm_core.training.telemetry import CAP_EVERY_S, GpuTelemetry, Telemetry
+from hrm_core.training.telemetry import CAP_EVERY_S, GpuTelemetry, Telemetry, handle_of
 
 
 @final
@@ -79,6 +80,15 @@ def test_no_refusal_ends_anything() -> None:
     gpu = GpuTelemetry(FakeNvml(("power", "temperature", "clock", "cap", "reasons", "old reasons")), None)
     assert gpu.read() == {"power_w": None, "temperature_c": None, "clock_mhz": None}
     assert gpu.status() == {"throttle": None, "throttled_share": None, "throttled_s": 0.0, "power_cap_w": None}
+
+
+def test_the_gpu_is_found_by_its_uuid_and_else_by_its_number() -> None:
+    known: dict[object, str] = {"GPU-abc": "right", b"GPU-old": "by bytes"}
+    nvml = SimpleNamespace(
+        nvmlDeviceGetHandleByUUID=lambda name: known[name], nvmlDeviceGetHandleByIndex=lambda index: f"number {index}"
+    )
+    assert handle_of(nvml, "abc", 0) == "right" and handle_of(nvml, "old", 0) == "by bytes"
+    assert handle_of(nvml, "", 1) == "number 1"
 
 
 def test_a_cpu_has_memory_alone() -> None:
