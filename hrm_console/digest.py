@@ -162,7 +162,7 @@ def digest_rows(news: Sequence[News], palette: Palette, width: int) -> list[Text
     for one in news[:MOST_ROWS]:
         style = {"alarm": palette.warn, "best": palette.good, "begun": palette.accent}.get(one.kind)
         mark = MARKS.get(one.kind) or STATE_MARKS.get(one.kind, "·")
-        row = Text(f"  {mark} {one.kind:<9}", style or state_style(one.kind, palette), no_wrap=True, end="")
+        row = Text(no_wrap=True, end="").append(f"  {mark} {one.kind:<9}", style or state_style(one.kind, palette))
         row.append_text(plain(f"{middle(one.run_id, name_width):<{name_width}}  ", palette.strong))
         row.append_text(plain(one.words, palette.text))
         row.truncate(width, overflow="ellipsis")

@@ -20,7 +20,7 @@ from textual.widgets import Label
 
 from hrm_console import forking
 from hrm_console.actions import bindings_of
-from hrm_console.columns import columns_for, header_row, run_row, sort_keys
+from hrm_console.columns import RowCache, columns_for, header_row, sort_keys
 from hrm_console.listing import RunLine
 from hrm_console.runs_view import Chooser, View, list_words, next_sort, reversed_sort
 from hrm_console.screens import runs_steps as steps
@@ -54,7 +54,7 @@ class RunsScreen(Room):
     def __init__(self, id: str | None = None) -> None:
         super().__init__(id=id)
         self.chosen: str | None = None
-        self.chooser, self.view = Chooser(), View()
+        self.chooser, self.rows, self.view = Chooser(), RowCache(), View()
         self.filter_before, self.wrong, self.hint = "", "", ""
         self.digest = DigestPanel()
         self.line_above = Bar(self._line_above, id="view")
@@ -122,13 +122,8 @@ class RunsScreen(Room):
         self.set_class(words.has_view_line(session, self.view.trouble) or self.has_class("-filtering"), "-viewed")
         self.set_class(not self.listed, "-none")
         self.set_class(self.size.height - self._rows_above() < LEAST_ROWS, "-low")
-        columns, marked = columns_for(self.size.width), frozenset(session.marked)
-        table.show(
-            [
-                run_row(line, columns, app.palette, line.run_id in marked, line.run_id == session.baseline)
-                for line in self.listed
-            ]
-        )
+        columns = columns_for(self.size.width)
+        table.show(self.rows.rows(self.listed, columns, app.palette, frozenset(session.marked), session.baseline))
         if self.listed:
             last = min(at, len(self.listed) - 1)
             index = next((at for at, line in enumerate(self.listed) if line.run_id == self.chosen), last)

