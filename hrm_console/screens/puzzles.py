@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 PAGES = ("list", "grids", "words")
 TABS = frozenset({"puzzles_1", "puzzles_2", "puzzles_3"})
 PLAY_S = 0.5
+LEFT_WIDTH = 54  # as in puzzles.tcss
 
 
 @final
@@ -113,6 +114,11 @@ class PuzzlesScreen(Room):
     def on_resize(self) -> None:
         self.call_after_refresh(self.action_page, self.page)
 
+    @property
+    def text_width(self) -> int:
+        """Columns of list and words without a scroll bar; not asked of them, as they may be out of sight."""
+        return (self.size.width if self.has_class("-narrow") else LEFT_WIDTH - 1) - 1
+
     def look(self) -> None:
         """See whether anything new is kept."""
         if self.app.runs_known and self.app.in_sight is self:
@@ -132,7 +138,7 @@ class PuzzlesScreen(Room):
 
     def show_list(self) -> None:
         """Draw the list; only rows that changed are painted."""
-        state, width = self.state, self.tests.size.width
+        state, width = self.state, self.text_width
         self.tests.show(
             [
                 said.line_text(line, state.found.other_exact.get(line.name), state.compared, self.app.palette, width)
@@ -161,7 +167,7 @@ class PuzzlesScreen(Room):
         if size.width:
             self.board = state_board(state, puzzle, size.width, size.height, self.glyphs)
             self.grids.show(self.board.rows)
-        self.words.show(said.puzzle_rows(state, puzzle, self.app.palette, self.words.size.width))
+        self.words.show(said.puzzle_rows(state, puzzle, self.app.palette, self.text_width))
 
     def _tell(self, sentence: str) -> None:
         if sentence:
@@ -211,8 +217,7 @@ class PuzzlesScreen(Room):
         self.page = page
         for name in PAGES:
             self.set_class(name == page, f"-page-{name}")
-        pane = {"list": self.tests, "grids": self.grids, "words": self.words}[page]
-        pane.focus()
+        {"list": self.tests, "grids": self.grids, "words": self.words}[page].focus()
         self.call_after_refresh(self.show_all)
 
     def action_puzzle(self, step: int) -> None:
