@@ -1,9 +1,10 @@
 """Room `runs`: the devices of this machine as places for one run each, and whether it should start one now.
 
-NVML, `CUDA_VISIBLE_DEVICES` and `/sys/class/power_supply` -> `Device`s, their heat, "on battery or not". A device is
-claimed by a record that names the process at work on it (pid, start ticks, boot id), so a claim outlives the worker
-that made it, holds over all runs folders of a user, and ends by itself with its process. Free of torch; without NVML,
-or with a torch that was built for CPUs, the machine is one place called CPU. Locks of trainers are in `locks.py`.
+NVML, `CUDA_VISIBLE_DEVICES`, power supplies -> `Device`s with their heat; battery or mains. A device is claimed by a
+record that names the process at work on it (pid, start ticks, boot id), so a claim outlives the worker that made it,
+holds over all runs folders of a user, and ends by itself with its process. Free of torch; without NVML, or with a torch
+that was built for CPUs, the machine is one place called CPU. Locks of trainers are in `locks.py`, what a device is
+doing is in `device.py`.
 """
 
 from __future__ import annotations

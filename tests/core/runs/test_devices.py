@@ -1,4 +1,4 @@
-"""Places for runs: which GPUs are seen, claims that end with their process, and batteries as the kernel has them."""
+"""Places for runs: which GPUs are seen, claims that end with their process, battery or mains."""
 
 from __future__ import annotations
 
