@@ -15,7 +15,7 @@ from typing import final
 from hrm_console.charts.chart import PALETTE, Chart, Guide, Line, stable_color
 from hrm_console.charts.series import STEP, Series
 from hrm_console.charts.view import View, rounded_limits
-from hrm_console.feed import Feed, best_trivial
+from hrm_console.feed import Feed
 from hrm_console.run_look import Look, extent, limits
 from hrm_console.words import finite
 
@@ -24,7 +24,9 @@ __all__ = ["DEFAULT", "KNOWN", "ChartKind", "Look", "Shown", "catalogue", "chart
 TRAINING, FAST, FULL, TRIVIAL = 75, 222, 177, 246
 GROWTH = 1.125
 MOST_RUNS = 8
-SHARES = ("accuracy", "exact", "share", "sensitivity", "gain", "lift", "ece", "auroc", "base_rate")
+SHARES = ("accuracy", "exact", "share", "sensitivity", "gain", "lift", "base_rate", "never")
+# No curves: a row's own check, the step, and scores on other samples than the trivial predictors'.
+NO_CHARTS = ("crc", STEP, "without_duplicates.", "score")
 
 
 @final
@@ -57,7 +59,7 @@ KNOWN: tuple[ChartKind, ...] = (
     ChartKind("validation_loss", "loss, validation", LEARNING, validation="loss", log=True, smooth=False),
     ChartKind("token_loss", "token loss", LEARNING, "token_loss", log=True),
     ChartKind("halt_loss", "halting loss", LEARNING, "halt_loss", log=True),
-    ChartKind("token_exact", "exact, training", LEARNING, "token_exact", unit="%"),
+    ChartKind("token_exact", "all tokens right", QUALITY, "token_exact", "token_exact", unit="%"),
     ChartKind("mean_segments", "segments to halt", LEARNING, "mean_segments"),
     ChartKind("colors", "colour accuracy", QUALITY, validation="color_accuracy", unit="%", smooth=False),
     ChartKind("changed", "changed cells", QUALITY, validation="changed_cell_accuracy", unit="%", smooth=False),
@@ -87,11 +89,11 @@ def catalogue(feeds: Sequence[Feed]) -> tuple[ChartKind, ...]:
     found: dict[str, ChartKind] = {}
     for feed in feeds:
         for name in feed.training:
-            if name not in training and name != STEP:
+            if name not in training and not name.startswith(NO_CHARTS):
                 words = name.replace("_", " ")
                 found.setdefault(f"t.{name}", ChartKind(f"t.{name}", words, OTHER, training=name, unit=_unit(name)))
         for name in (*feed.fast, *feed.full):
-            if name not in validation and name != STEP:
+            if name not in validation and not name.startswith(NO_CHARTS):
                 title, key = name.replace("_", " ").replace(".", " "), f"v.{name}"
                 kind = ChartKind(key, f"{title}, validation", QUALITY, "", name, _unit(name), smooth=False)
                 found.setdefault(key, kind)
@@ -140,7 +142,7 @@ def _chart(kind: ChartKind, runs: Sequence[Shown], look: Look, view: View, full_
             lines += _overlaid(run, found, place == 0, full_names)
     main = runs[0].feed
     guides = []
-    trivial = best_trivial(main.evaluation, kind.validation) if kind.validation else None
+    trivial = main.trivial(kind.validation) if kind.validation else None
     if trivial is not None and kind.unit == "%":
         guides.append(Guide(trivial, "trivial", TRIVIAL))
     return Chart(

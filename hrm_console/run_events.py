@@ -59,7 +59,7 @@ def _alarm(row: Row, feed: Feed) -> str:
 
 def _stage(row: Row, feed: Feed) -> str:
     rest = [f"{clean(key)} {clean(value)}" for key, value in row.items() if key not in PLAIN_KEYS]
-    return f"stage {', '.join(rest)[:160]}" if rest else "stage"
+    return ", ".join(rest)[:160] if rest else "stage"
 
 
 def _with(words: str, key: str = "", form: Callable[[object], str] = clean) -> Callable[[Row, Feed], str]:

@@ -25,18 +25,24 @@ def values_rows(charts: Sequence[Chart], moment: str, palette: Palette, width: i
     """Every series of every chart: at the crosshair, else the newest. `moment`: what is said of the crosshair."""
     rows = wrap(moment or "newest values; left and right move a crosshair", width - 1, palette.muted, indent=" ")
     for chart in charts:
-        row = plain(f" {chart.title}", palette.muted)
         column = min(22, max(8, width // 3))
-        row.append(" " * max(1, column - row.cell_len))
+        row = plain(f" {chart.title}", palette.muted, column)
+        row.append(" " * max(0, column - row.cell_len))
         for entry in entries(chart):
-            words = Text.assemble((f"{SIGNS[entry.kind]} ", f"color({entry.color})"), no_wrap=True, end="")
+            words = Text.assemble((f"  {SIGNS[entry.kind]} ", f"color({entry.color})"), no_wrap=True, end="")
             words.append(f"{entry.label} " if entry.label else "", palette.muted).append(entry.value, palette.text)
-            if row.cell_len + words.cell_len > width and row.plain.strip():
+            if row.cell_len + words.cell_len >= width and row.cell_len > column:
                 rows.append(row)
                 row = Text(" " * column, no_wrap=True, end="")
-            row.append_text(words).append("  ")
-        row.truncate(width, overflow="ellipsis")
+            row.append_text(words)
         rows.append(row)
+    return fitted(rows, width)
+
+
+def fitted(rows: list[Text], width: int) -> list[Text]:
+    """Rows cut to the width."""
+    for row in rows:
+        row.truncate(max(0, width), overflow="ellipsis")
     return rows
 
 
@@ -73,7 +79,7 @@ def halting_rows(evaluation: Row | None, palette: Palette, width: int) -> list[T
         row = Text.assemble((f" {name:>7}  ", palette.muted), (bar(value, most, room), style), no_wrap=True, end="")
         row.append(f" {count(round(value))}  {share(value / total if total else None)} %", palette.text)
         rows.append(row)
-    return [*rows, Text(""), *_halting_prose(evaluation, len(counts), palette, width)]
+    return fitted([*rows, Text(""), *_halting_prose(evaluation, len(counts), palette, width)], width)
 
 
 def _head(evaluation: Row, palette: Palette, width: int) -> list[Text]:
@@ -155,7 +161,7 @@ def families_rows(evaluation: Row | None, palette: Palette, width: int) -> list[
         if group:
             rows += [Text(""), _family_head(title, width, palette)]
             rows += [_family_row(name, row, segments.get(name), palette, width) for name, row in _sorted(group)]
-    return rows
+    return fitted(rows, width)
 
 
 def _sorted(group: Row) -> list[tuple[str, Row]]:
@@ -168,7 +174,6 @@ def _sorted(group: Row) -> list[tuple[str, Row]]:
 def _family_head(title: str, width: int, palette: Palette) -> Text:
     head = f" {title:<22}{'tests':>6}{'exact':>7}  {'95 % interval':<14}" + ("segments" if width >= 84 else "")
     row = Text(head, style=palette.strong, no_wrap=True, end="")
-    row.truncate(width)
     return row
 
 
@@ -184,5 +189,4 @@ def _family_row(name: str, row: Row, segments: Any, palette: Palette, width: int
     room = width - text.cell_len - 1
     if room >= LEAST_BAR and exact is not None:
         text.append(" " + bar(exact, 1.0, min(MOST_BAR, room)), palette.accent)
-    text.truncate(width)
     return text

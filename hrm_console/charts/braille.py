@@ -23,6 +23,7 @@ from hrm_console.charts.chart import (
     entries,
     find_limits,
     heading,
+    is_overlay,
     line_color,
     plain,
     shown_series,
@@ -213,7 +214,7 @@ def paint(canvas: Canvas, chart: Chart, limits: Limits) -> None:
             heads.append((pixel // canvas.glyphs.columns, mark, owner))
     if view.cursor is not None and limits.x_low <= view.cursor <= limits.x_high:
         canvas.vertical(round((view.cursor - limits.x_low) * scale), canvas.owner("bold"), dotted=False)
-    if view.weight:  # the raw curves behind all smoothed ones
+    if view.weight and not is_overlay(chart):  # the raw curves behind all smoothed ones; of many they only clutter
         for index, line in enumerate(chart.lines):
             color = line_color(chart, index)
             raw = line.series.positive() if view.log_y else line.series

@@ -145,8 +145,11 @@ def find_limits(chart: Chart) -> Limits | None:
 
 
 def entries(chart: Chart) -> list[Entry]:
-    """Labels and values for the title line: the last values, or those at the cursor."""
-    view, unit, found = chart.view, plain(chart.unit), []
+    """Labels and values for the title line: the last values, or those at the cursor. Where runs are laid over one
+    another the guides come first, so that what a trivial predictor gets is not what is left out."""
+    view, unit = chart.view, plain(chart.unit)
+    found: list[Entry] = []
+    guides: list[Entry] = []
     for index, line in enumerate(chart.lines):
         series = line.series.smoothed(view.weight)
         point = series.last if view.cursor is None else point_at(series, view.cursor, view.x_kind)
@@ -155,8 +158,13 @@ def entries(chart: Chart) -> list[Entry]:
         found.append(Entry(line.style, plain(line.label), value, line_color(chart, index)))
     for guide in chart.guides:
         color = QUIET if guide.color is None else guide.color
-        found.append(Entry("guide", plain(guide.label), format_number(guide.y, unit), color))
-    return found
+        guides.append(Entry("guide", plain(guide.label), format_number(guide.y, unit), color))
+    return guides + found if is_overlay(chart) else found + guides
+
+
+def is_overlay(chart: Chart) -> bool:
+    """Whether one of the lines is the main one of several."""
+    return any(line.top for line in chart.lines)
 
 
 def point_at(series: Series, x: float, kind: str) -> tuple[float, float] | None:

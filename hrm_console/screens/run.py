@@ -19,25 +19,24 @@ from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 from textual.widgets import Input
 
+from hrm_console import forking
 from hrm_console.actions import bindings_of
 from hrm_console.describe import alarm_rows, no_alarms_rows, status_rows, summary_row
 from hrm_console.run_config import Differences, config_rows
 from hrm_console.run_look import moment_words
 from hrm_console.run_words import families_rows, halting_rows, values_rows
 from hrm_console.screens.frame import idle_keys
+from hrm_console.screens.run_bars import BRIEF_BELOW, PAGES, banner_text, tabs_text
 from hrm_console.screens.run_curves import CurveRoom
 from hrm_console.screens.run_log import LogSearch
-from hrm_console.widgets.bar import Bar, two_ends
+from hrm_console.widgets.bar import Bar
 from hrm_console.widgets.lines import LinePane, Log, Rows
 from hrm_console.words import plain, wrap
-from hrm_core.runs.files import read_small
 
 if TYPE_CHECKING:
     from hrm_console.app import ConsoleApp
 
-PAGES = ("curves", "status", "alarms", "log", "config", "halting", "families", "values")
 HUGE_WIDTH = 160
-RECIPE_BYTES = 2**20
 
 
 @final
@@ -97,8 +96,11 @@ class RunScreen(CurveRoom):
         self.show_feed()
 
     def look_changed(self) -> None:
-        """The curves are looked at otherwise."""
+        """The curves are looked at otherwise. What comes in sight by it has its size only after the next layout."""
+        before = self.classes
         self.show_all()
+        if self.classes != before:
+            self.call_after_refresh(self.show_feed)
 
     def shell_words(self) -> tuple[str, ...]:
         return ("show", self.run_id)
@@ -168,15 +170,12 @@ class RunScreen(CurveRoom):
         if self.asked or line is None or not self._in_sight(self.panes["config"]):
             return
         self.asked = True
-        path = line.folder / "recipe.toml"
+        folder = line.folder
 
         def work() -> Differences:
-            from hrm_console.run_differences import differences_of
+            from hrm_console.run_differences import differences_in
 
-            data = read_small(path, RECIPE_BYTES)
-            if data is None:
-                return Differences("recipe.toml cannot be read")
-            return differences_of(data.decode("utf-8", "replace"))
+            return differences_in(folder)
 
         self.app.in_background(work, self._compared)
 
@@ -228,12 +227,7 @@ class RunScreen(CurveRoom):
         return Text("") if line is None else summary_row(line, self.app.palette, width)
 
     def _banner(self, width: int) -> Text:
-        line, palette = self.line, self.app.palette
-        if line is None or not line.alarms:
-            return Text("")
-        alarm = line.alarms[0]
-        more = Text(f" 3: what to try{f', {len(line.alarms) - 1} more' if len(line.alarms) > 1 else ''} ")
-        return two_ends(plain(f" ▲ {alarm.name}: {alarm.sentence}"), more, width, palette.bar_alarm)
+        return banner_text(self.line, self.app.palette, width)
 
     def _reading(self, width: int) -> Text:
         if self.page_mode and self.page == "log":
@@ -241,18 +235,9 @@ class RunScreen(CurveRoom):
         return self.reading_text(width)
 
     def _tabs(self, width: int) -> Text:
-        palette, line = self.app.palette, self.line
-        left, brief = Text(no_wrap=True, end=""), width < 110
-        for number, page in enumerate(PAGES, 1):
-            count = f" ▲{len(line.alarms)}" if page == "alarms" and line is not None and line.alarms else ""
-            count = count and "▲" if brief else count
-            here = page == self.page
-            left.append(f"{number} " if brief else f" {number} ", palette.key)
-            style = f"{palette.strong} underline" if here else palette.warn if count else palette.muted
-            left.append(f"{page}{count}", style).append(" ")
-        words = self.curves.words(brief) if self.page == "curves" or not self.page_mode else ""
-        right = Text.assemble((words, palette.muted), (" []", palette.key)) if words else Text("")
-        return two_ends(left, right, width, "")
+        shown = self.page == "curves" or not self.page_mode
+        charts = self.curves.words(width < BRIEF_BELOW) if shown else ""
+        return tabs_text(self.page, self.line, charts, self.app.palette, width)
 
     def _keys(self, width: int) -> Text:
         hidden = idle_keys(self.line) | {f"page_{number}" for number in range(1, len(PAGES) + 1)}
@@ -298,6 +283,12 @@ class RunScreen(CurveRoom):
 
     def action_resume(self) -> None:
         self.app.steering.resume(self.line)
+
+    def action_extend(self) -> None:
+        forking.extend(self.app, self.line)
+
+    def action_fork(self) -> None:
+        forking.fork(self.app, self.line)
 
     def action_back(self) -> None:
         if self.log_search.end():

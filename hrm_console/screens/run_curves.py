@@ -6,6 +6,7 @@ chosen (charts, axis, log scale, smoothing, overlay) is kept in the session, win
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING, get_args
 
@@ -60,9 +61,9 @@ class CurveRoom(Room):
         self.moment: Moment | None = None
         self.curves = ChartGrid(id="curves")
 
+    @abstractmethod
     def look_changed(self) -> None:
         """Draw what hangs on the look anew."""
-        raise NotImplementedError
 
     def recall(self) -> None:
         """Take up how curves were looked at before."""
@@ -230,7 +231,6 @@ class CurveRoom(Room):
         at = SMOOTHING.index(self.look.smoothing)
         self.look = replace(self.look, smoothing=SMOOTHING[(at + 1) % len(SMOOTHING)])
         self._keep()
-        self.app.say(f"smoothing {self.look.smoothing:.1f}" if self.look.smoothing else "smoothing off")
 
     def action_markers(self) -> None:
         at = MARKERS.index(self.curves.widgets[0].markers)

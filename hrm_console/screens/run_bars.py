@@ -1,0 +1,35 @@
+"""The lines above the run screen: its pages, and the first alarm. Pure: values, a palette, a width -> a row of Text."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from hrm_console.listing import RunLine
+from hrm_console.theme import Palette
+from hrm_console.widgets.bar import two_ends
+from hrm_console.words import plain
+
+PAGES = ("curves", "status", "alarms", "log", "config", "halting", "families", "values")
+BRIEF_BELOW = 110
+
+
+def banner_text(line: RunLine | None, palette: Palette, width: int) -> Text:
+    """The first alarm, and where to read more."""
+    if line is None or not line.alarms:
+        return Text("")
+    alarm = line.alarms[0]
+    more = Text(f" 3: what to try{f', {len(line.alarms) - 1} more' if len(line.alarms) > 1 else ''} ")
+    return two_ends(plain(f" ▲ {alarm.name}: {alarm.sentence}"), more, width, palette.bar_alarm)
+
+
+def tabs_text(page: str, line: RunLine | None, charts: str, palette: Palette, width: int) -> Text:
+    """The pages by number, the one shown underlined; at the right which charts are in sight, where not all are."""
+    left, brief = Text(no_wrap=True, end=""), width < BRIEF_BELOW
+    for number, name in enumerate(PAGES, 1):
+        alarms = len(line.alarms) if name == "alarms" and line is not None else 0
+        count = "" if not alarms else "▲" if brief else f" ▲{alarms}"
+        left.append(f"{number} " if brief else f" {number} ", palette.key)
+        style = f"{palette.strong} underline" if name == page else palette.warn if count else palette.muted
+        left.append(f"{name}{count}", style).append(" ")
+    right = Text.assemble((charts, palette.muted), (" []", palette.key)) if charts else Text("")
+    return two_ends(left, right, width, "")
