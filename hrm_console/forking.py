@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from hrm_console.listing import RunLine
 from hrm_console.words import LIVE
+from hrm_core.errors import UserError
+from hrm_core.runs.layout import check_name
+from hrm_core.runs.text import clean
 
 if TYPE_CHECKING:
     from hrm_console.app import ConsoleApp
@@ -21,8 +24,7 @@ DEEPEST = 6
 
 def extend(app: ConsoleApp, line: RunLine | None) -> None:
     """Open the form that asks for a run's new length."""
-    if line is None:
-        app.steering.refuse(None, "extend")
+    if line is None or not _has_a_name(app, line):
         return
     if line.state in LIVE:
         app.say(f"{line.run_id} is {line.state}; stop it first, or wait for its end, to make it longer", bad=True)
@@ -32,10 +34,19 @@ def extend(app: ConsoleApp, line: RunLine | None) -> None:
 
 def fork(app: ConsoleApp, line: RunLine | None) -> None:
     """Open the form with a run's experiment and overrides, to start from its best weights."""
-    if line is None:
-        app.steering.refuse(None, "fork")
+    if line is None or not _has_a_name(app, line):
         return
     app.go("launch", line.experiment, overrides_of_run(line.run_json), f"{line.run_id}@{best_or_last(line)}", "", "")
+
+
+def _has_a_name(app: ConsoleApp, line: RunLine) -> bool:
+    """Whether commands can name the run; a folder made by others may be called anything."""
+    try:
+        check_name(line.run_id)
+    except UserError as error:
+        app.say(error.message, bad=True)
+        return False
+    return True
 
 
 def best_or_last(line: RunLine) -> str:
@@ -56,7 +67,7 @@ def overrides_of_run(run_json: Mapping[str, Any]) -> str:
         found, value = _value(recipe, str(key))
         if found:
             words.append(f"{key}={_typed(value)}")
-    return shlex.join(words)
+    return clean(shlex.join(words))
 
 
 def _value(tree: Any, key: str) -> tuple[bool, Any]:

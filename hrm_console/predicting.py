@@ -170,8 +170,8 @@ def _said(witness: Measured, speed: float, same: bool) -> str:
     return how + shared
 
 
-def predict(recipe: Recipe, machine: Machine, measured: Sequence[Measured]) -> Prediction:
-    """Time and energy of the training, with their sources."""
+def predict(recipe: Recipe, machine: Machine, measured: Sequence[Measured], done: float = 0.0) -> Prediction:
+    """Time and energy of the training, with their sources; without the steps that are `done`."""
     kind, shape = device_of(recipe, machine), shape_of(recipe)
     found = choose(shape, kind, measured)
     steps, notes = recipe.training.max_steps, []
@@ -183,7 +183,7 @@ def predict(recipe: Recipe, machine: Machine, measured: Sequence[Measured]) -> P
         notes.append("time: unknown until measured; no run here and no page has a speed near this size")
     else:
         witness, speed = found
-        seconds = steps * shape.slots / speed
+        seconds = max(0.0, steps - done) * shape.slots / speed
         same = witness.shape.values == shape.values
         notes.append(f"time: {_said(witness, speed, same)}; validations come on top")
         budget = parse_time(recipe.training.time_budget).seconds
@@ -192,6 +192,8 @@ def predict(recipe: Recipe, machine: Machine, measured: Sequence[Measured]) -> P
             seconds = budget
         elif recipe.training.early_stop:
             notes[-1] += "; it may stop early"
+        if done:
+            notes.append(f"time: of the {max(0.0, steps - done):.0f} steps that are left, more where it goes back")
     power = None if found is None else found[0].power_w
     joules = None if power is None or seconds is None else power * seconds
     if found is not None and joules is not None:

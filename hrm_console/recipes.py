@@ -109,7 +109,7 @@ def check(
 
 
 def checked_recipe(
-    recipe: Recipe, sources: Mapping[str, str], machine: Machine | None, measured: Sequence[Measured]
+    recipe: Recipe, sources: Mapping[str, str], machine: Machine | None, measured: Sequence[Measured], done: float = 0.0
 ) -> Checked:
     """What there is to say of a recipe that holds."""
     changes = tuple(
@@ -121,7 +121,7 @@ def checked_recipe(
     if machine is None:
         return Checked("", changes, size, (), values, sources)
     words, problem = memory_of(recipe, machine)
-    found = predict(recipe, machine, measured)
+    found = predict(recipe, machine, measured, done)
     size += (("memory", words), ("time", time_of(found.seconds)), ("energy", energy(found.joules)))
     return Checked(problem, changes, size, found.notes, values, sources)
 
@@ -145,7 +145,7 @@ def check_longer(
     if isinstance(steps, int) and step is not None and steps <= step:
         return Checked(f"training.max_steps={steps}: the run is at step {step:.0f} already; give a larger number")
     sources = {word.partition("=")[0]: "override" for word in words}
-    return checked_recipe(longer, sources, machine, measured)
+    return checked_recipe(longer, sources, machine, measured, step or 0.0)
 
 
 def differences_of(text: str) -> Differences:

@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from hrm_console.launch_device import Machine
     from hrm_console.recipes import Card
 
-FRESH = "fresh weights"
 OTHER_ROWS = 16
+IDLE_KEYS = frozenset({"queue_run", "save_mine", "preset_next", "all_settings", "find_setting", "own_value"})
 TAKES = "what it takes, and the difference from EXP-00"
 AS_IT_WAS = "as it was before the mistake"
 
@@ -74,17 +74,14 @@ class LaunchScreen(Room):
         self.answer: Answered | None = None
         self.starting = ""
         self.failure = ""
-        self.title_bar = Bar(self._title, id="title")
         self.experiments = Choice(id="experiments")
         helped(self.experiments, "Every experiment, your own (marked *) first. Enter goes on to the overrides.")
         self.settings_list = SettingsList(id="settings-list")
         self.about = Rows(id="about", focusable=False)
         self.preset = Cycle(id="preset")
-        self.overrides = OverridesField(id="overrides")
-        self.overrides.value = overrides
+        self.overrides = OverridesField(overrides, id="overrides")
         self.verdict = Rows(id="verdict", focusable=False)
-        self.name_field = NameField(id="name")
-        self.name_field.value = name
+        self.name_field = NameField(name, id="name")
         self.weights = Cycle(id="weights")
         self.start_button = Press("Start  F5", id="start")
         self.queue_button = Press("Queue  F6", id="queue")
@@ -93,7 +90,7 @@ class LaunchScreen(Room):
         helped(self.changes, "What the run will take, where the numbers come from, and its settings beside EXP-00's.")
 
     def compose(self) -> ComposeResult:
-        yield self.title_bar
+        yield Bar(self._title, id="title")
         with Horizontal(id="form"):
             yield self.experiments
             yield self.settings_list
@@ -111,20 +108,11 @@ class LaunchScreen(Room):
 
     def on_mount(self) -> None:
         self.changes.border_title = TAKES
-        self.set_class(bool(self.source), "-forking")
-        self.set_class(bool(self.extend), "-extending")
-        self.about.show([Text("reading the experiments …", style=self.app.palette.muted)])
-        if self.source:
-            run, at, _ = self.source.partition("@")
-            named = dict.fromkeys((self.source, f"{run}@best", f"{run}@last") if at else (self.source,))
-            self.weights.offer((FRESH, *named), self.source)
-        if self.extend:
-            self.overrides.focus()
+        launch_start.begin(self)
         self.app.in_background(lambda: load(self.post_message))
 
     def runs_changed(self) -> None:
         """The app has read the folder."""
-        self.title_bar.update()
         self.draw()
 
     def feed_changed(self) -> None:
@@ -143,11 +131,8 @@ class LaunchScreen(Room):
         return self.title_text("extend" if self.extend else "launch", width)
 
     def _keys(self, width: int) -> Text:
-        if self.extend:
-            hidden = {"queue_run", "save_mine", "preset_next", "all_settings", "find_setting", "own_value"}
-        else:
-            hidden = set() if self.on_settings else {"own_value"}
-        return self.keys_text(width, frozenset(hidden))
+        own = frozenset() if self.on_settings else frozenset({"own_value"})
+        return self.keys_text(width, IDLE_KEYS if self.extend else own)
 
     # What the form says -----------------------------------------------------------------------------------------------
 
@@ -191,6 +176,8 @@ class LaunchScreen(Room):
     def draw(self) -> None:
         """Draw everything that depends on the form."""
         card, palette, about = self.card, self.app.palette, self.about
+        for bar in self.query(Bar):
+            bar.update()
         if card is None:
             return
         width = max(about.size.width, self.verdict.size.width)
@@ -209,8 +196,6 @@ class LaunchScreen(Room):
         ready = not (self.problem() or self.starting or self.answer is None)
         for button in (self.start_button, self.queue_button, self.save_button):
             button.set_ready(ready)
-        for bar in self.query(Bar):
-            bar.update()
 
     def _draw_verdict(self, width: int) -> None:
         palette, verdict, field = self.app.palette, self.verdict, self.overrides

@@ -45,11 +45,11 @@ class OverridesField(Input):
     class Suggested(Message):
         """Other candidates, or another of them is marked."""
 
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id, compact=True, placeholder="a.b=c ...", select_on_focus=False)
+    def __init__(self, value: str = "", *, id: str | None = None) -> None:
         self.complete: Callable[[str], tuple[Candidate, ...]] | None = None
         self.candidates: tuple[Candidate, ...] = ()
         self.at = 0
+        super().__init__(value, id=id, compact=True, placeholder="a.b=c ...", select_on_focus=False)
 
     def watch_value(self) -> None:
         """Find the candidates for what is typed."""
@@ -84,8 +84,8 @@ class NameField(Input):
 
     HELP: ClassVar[str] = "The run's name, which is its folder's. Left empty, experiment, date and letters make one."
 
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id, compact=True, placeholder="chosen for you", max_length=64, select_on_focus=False)
+    def __init__(self, value: str = "", *, id: str | None = None) -> None:
+        super().__init__(value, id=id, compact=True, placeholder="chosen for you", max_length=64, select_on_focus=False)
 
 
 @final

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rich.text import Text
+
 from hrm_console.launching import (
     Outcome,
     extend_argv,
@@ -28,12 +30,25 @@ if TYPE_CHECKING:
     from hrm_console.screens.launch import LaunchScreen
     from hrm_core.recipe.schema_info import SettingInfo
 
+FRESH = "fresh weights"
+
 
 def source_of(screen: LaunchScreen) -> str:
     """The snapshot to start from, or nothing."""
-    from hrm_console.screens.launch import FRESH
-
     return "" if screen.weights.value == FRESH else screen.weights.value
+
+
+def begin(screen: LaunchScreen) -> None:
+    """What can be shown before the experiments are read."""
+    screen.set_class(bool(screen.source), "-forking")
+    screen.set_class(bool(screen.extend), "-extending")
+    screen.about.show([Text("reading the experiments …", style=screen.app.palette.muted)])
+    if screen.source:
+        run, at, _ = screen.source.partition("@")
+        named = dict.fromkeys((screen.source, f"{run}@best", f"{run}@last") if at else (screen.source,))
+        screen.weights.offer((FRESH, *named), screen.source)
+    if screen.extend:
+        screen.overrides.focus()
 
 
 def tried(screen: LaunchScreen) -> str:
@@ -61,7 +76,7 @@ def shell_words(screen: LaunchScreen) -> tuple[str, ...]:
     """The line that does what start would do."""
     form = screen.form()
     if form is None:
-        return ("experiments",)
+        return ("run", screen.wanted or "EXP-00")
     if screen.extend:
         return ("resume", screen.extend, *words_of(screen))
     overrides = (f"preset={form[1]}", *words_of(screen))

@@ -149,12 +149,12 @@ def longer_rows(line: RunLine | None, name: str, palette: Palette, width: int) -
     """The run that is made longer."""
     if line is None:
         return wrap(f"{name} is not in the folder.", width, palette.bad)
-    words = f"{name} is {line.state}"
+    words = f"It is {line.state}"
     if line.step is not None and line.max_steps is not None:
         words += f" at step {line.step:.0f} of {line.max_steps:.0f}"
     reason = line.result.get("reason")
     words += f" ({reason})." if reason else "."
-    rows = wrap(f"Extend {words}", width, palette.strong)
+    rows = [plain(f"Extend {name}", palette.strong, width), *wrap(words, width, palette.text)]
     prose = (
         "It goes on from a checkpoint with its own recipe and a new length: training.max_steps=N, or a new "
         "training.time_budget. Where its learning rate had begun to fall, from the last checkpoint before that."

@@ -31,6 +31,7 @@ class Entry:
 
 COMMANDS: dict[str, Entry] = {
     "demo": Entry("demo_command", "demo", "Build the data, train a small model, watch it: a few minutes."),
+    "settings": Entry("settings_command", "settings", "List the settings of commands and console."),
     "experiments": Entry("recipe_commands", "experiments", "List the experiments, or show what one is."),
     "run": Entry("run_commands", "run", "Start a run of an experiment, with key=value overrides."),
     "resume": Entry("run_commands", "resume", "Go on with a run from its last checkpoint."),

@@ -6,15 +6,19 @@ import json
 import shlex
 
 import pytest
+import tomli_w
 
 from hrm_console.app import ConsoleApp
-from hrm_console.forking import overrides_of_run
+from hrm_console.forking import extend, fork, overrides_of_run
 from hrm_console.launching import HRM, Outcome
 from hrm_console.screens.launch import LaunchScreen
 from hrm_console.screens.launch_save import SaveScreen
 from hrm_console.screens.run import RunScreen
 from hrm_core.recipe.lay import build_recipe
 from hrm_core.recipe.my_experiments import experiments_dir
+from hrm_core.runs.text import clean
+
+ALL = "\x1b]52;c;cHduZWQ=\x07 \x1b[2J \x9b31m \u202egnp.exe [bold red]markup[/] [@click=app.quit]x[/] a\rb\x08 \x7f\x05"
 
 
 class Launcher:
@@ -123,7 +127,8 @@ async def test_a_finished_run_is_extended(runs, until, shown):
         await until(pilot, lambda: isinstance(app.screen, LaunchScreen) and app.screen.answer is not None)
         screen = app.screen
         await until(pilot, lambda: screen.overrides.value == "training.max_steps=400" and screen.start_button.ready)
-        assert "Extend one is finished at step 200 of 200" in shown(app)
+        assert "Extend one" in shown(app) and "It is finished at step 200 of 200" in shown(app)
+        assert "of the 200 steps that are left" in " ".join(shown(app).split())
         for line, said in (
             ("training.max_steps=150", "the run is at step 200 already"),
             ("training.batch=3", "keeps its recipe"),
@@ -131,7 +136,7 @@ async def test_a_finished_run_is_extended(runs, until, shown):
         ):
             screen.overrides.value = line
             await until(pilot, lambda said=said: said in " ".join(shown(app).split()))
-            await pilot.press("f5", "f6", "f7", "f2")
+        await pilot.press("f5", "f6", "f7", "f2")
         assert launcher.asked == []
         screen.overrides.value = "training.max_steps=600"
         await until(pilot, lambda: screen.start_button.ready and screen.answer.form[2].endswith("600"))
@@ -247,3 +252,35 @@ def test_overrides_come_from_run_json_alone():
         "data.source=a b",
     ]
     assert overrides_of_run({}) == "" and overrides_of_run({"recipe": 3, "sources": {}}) == ""
+
+
+async def test_nothing_hostile_of_a_run_or_a_saved_experiment_arrives_raw(runs, until, shown):
+    folder = real_run(runs, "one")
+    row = json.loads((folder / "run.json").read_text())
+    row["recipe"]["data"]["source"], row["sources"]["data.source"] = ALL, "override"
+    (folder / "run.json").write_text(json.dumps(row))
+    (runs.folder / "evil\x1b]0;pwned\x07").mkdir()
+    (runs.folder / "evil\x1b]0;pwned\x07" / "run.json").write_text(json.dumps({"experiment": ALL}))
+    experiments_dir().mkdir(parents=True)
+    texts = {"base": "EXP-00", "preset": "cpu", "title": ALL, "hypothesis": ALL, "overrides": [f"data.source={ALL}"]}
+    (experiments_dir() / "mine.toml").write_text(tomli_w.dumps(texts))
+    app = ConsoleApp(runs.folder, tick_s=0.05, launcher=Launcher())
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await until(pilot, lambda: len(app.runs) == 2)
+        for line in app.runs:
+            fork(app, line)
+            extend(app, line)
+            await pilot.pause()
+            assert not dangerous(shown(app))
+        screen = await form(app, pilot, until, "EXP-03", overrides_of_run(row), "one@best")
+        screen.experiments.move_to(0)
+        await until(pilot, lambda: screen.answer.form[0] == "mine" and screen.answer.form == screen.form())
+        assert not dangerous(shown(app))
+        await pilot.press("f2")
+        await until(pilot, lambda: screen.on_settings and screen.settings_list.choice.rows)
+        assert not dangerous(shown(app))
+
+
+def dangerous(text):
+    """Control characters other than a line end, or direction marks."""
+    return [character for character in text.replace("\n", "") if clean(character) != character]
