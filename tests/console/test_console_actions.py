@@ -14,6 +14,7 @@ from hrm_console.screens.archive_prune import PruneScreen
 from hrm_console.screens.go import GoScreen
 from hrm_console.screens.help import HelpScreen, help_rows
 from hrm_console.screens.launch_save import SaveScreen
+from hrm_console.screens.queue_ask import AfterScreen, CloneScreen, QueueRemoveScreen
 from hrm_console.screens.run_pick import PickScreen
 from hrm_console.screens.runs import RunsScreen
 from hrm_console.screens.runs_remove import RemoveScreen
@@ -37,6 +38,9 @@ OWNERS = {
         RemoveScreen,
         AskScreen,
         PruneScreen,
+        AfterScreen,
+        CloneScreen,
+        QueueRemoveScreen,
     )
 }
 
