@@ -35,9 +35,17 @@ from hrm_core.runs.text import clean
 
 
 def details_rows(
-    details: Details, problems: tuple[str, ...] | None, checking: bool, palette: Palette, width: int
+    details: Details,
+    problems: tuple[str, ...] | None,
+    checking: bool,
+    palette: Palette,
+    width: int,
+    again: Sequence[Text] = (),
 ) -> list[Text]:
-    """One snapshot opened: what it is, its metrics, weights, settings, status of then, lineage; the log comes after."""
+    """One snapshot opened: what it is, its metrics, weights, settings, status of then, lineage; the log comes after.
+
+    `again` are the rows of an evaluation that was made since.
+    """
     entry, origin = details.entry, details.entry.origin
     title = Text(" ", no_wrap=True, end="").append_text(plain(middle(entry.name, max(8, width - 30)), palette.strong))
     title.append("  ").append_text(marks_text(entry, palette, 40))
@@ -45,7 +53,7 @@ def details_rows(
     about = f"{origin.experiment or 'unknown experiment'}, preset {origin.preset or NOTHING}, seed {origin.seed}"
     rows = [title, *wrap(about, width - 1, palette.text, indent=" ")]
     rows += [row for name in entry.promoted for row in wrap(f"promoted as {name}", width - 1, palette.special, " ")]
-    rows += metric_rows(details.evaluation, palette, width)
+    rows += [*again, *metric_rows(details.evaluation, palette, width)]
     rows += [Text(""), *weights_rows(entry, problems, checking, palette, width)]
     rows += [Text(""), *settings_rows(details, palette, width)]
     rows += [Text(""), *status_rows(details.status, palette, width)]

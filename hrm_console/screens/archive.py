@@ -169,9 +169,8 @@ class ArchiveScreen(Room):
             return
         details, folder = replace(details, entry=entry), entry.folder
         checked, checking = self.reading.checked.get(folder), self.reading.is_checking(folder)
-        rows = page.details_rows(details, checked, checking, palette, width)
-        if folder in self.answers:
-            rows += page.again_rows(self.answers[folder], details, palette, width)
+        again = page.again_rows(self.answers[folder], details, palette, width) if folder in self.answers else ()
+        rows = page.details_rows(details, checked, checking, palette, width, again)
         self.pane.show(rows + page.log_rows(details, palette, width))
 
     def _title(self, width: int) -> Text:
