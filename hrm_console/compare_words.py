@@ -203,9 +203,9 @@ def tests_line(paired: PairedRuns | None, line: RunLine | None, trouble: str, pa
     row = Text(" ", no_wrap=True, end="")
     for outcome, mark in MARKS.items():
         row.append(f"{mark} {len(paired.of(outcome))} {outcome}  ", outcome_style(outcome, palette))
-    trivial = "" if line is None or line.trivial is None else f", best trivial {share(line.trivial)} %"
+    trivial = "" if line is None or line.trivial is None else f" (trivial {share(line.trivial)} %)"
     steps = " and ".join(count(step) for step in paired.steps)
-    row.append(f"of {len(paired.tests)} tests{trivial}; these two checkpoints, at {steps}", palette.muted)
+    row.append(f"of {len(paired.tests)}{trivial}; tests of these two checkpoints, at {steps}", palette.muted)
     if paired.apart:
         row.append(f"; {paired.apart} tests in one of them only", palette.muted)
     row.truncate(width, overflow="ellipsis")

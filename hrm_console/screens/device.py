@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 TICK_S = 1.0
 PATIENCE_S = 20.0
+# Five minutes on some 160 dots are two seconds a dot: curves drawn more often would look the same and cost bytes.
+CURVES_S = 1.9
 PAGES = ("now", "curves")
 NUM_CHARTS = 6
 Answer = tuple[DeviceReader, Reading, dict[int, str]]
@@ -53,6 +55,7 @@ class DeviceScreen(Room):
         self.reader: DeviceReader | None = None
         self.at_work: dict[int, str] = {}
         self.asked_s: float | None = None
+        self.drawn_s: float | None = None
         self.tabs = Bar(self._tabs, id="tabs")
         self.numbers = Rows(id="now", classes="pane")
         self.curves = ChartGrid(NUM_CHARTS, id="curves")
@@ -133,7 +136,9 @@ class DeviceScreen(Room):
         battery, above = settings.flag("queue.hold_on_battery"), settings.number("queue.hold_above_c")
         queue = queue_lines(hold_reason(reading, battery, above), battery, above)
         self.numbers.show(device_rows(reading, self.at_work, queue, self.energy(), palette, (size.width, size.height)))
-        self.curves.draw(self.history.charts(above if reading.gpus else 0.0))
+        if self.drawn_s is None or self.history.now - self.drawn_s >= CURVES_S:
+            self.drawn_s = self.history.now
+            self.curves.draw(self.history.charts(above if reading.gpus else 0.0))
         for bar in self.query(Bar):
             bar.update()
 

@@ -22,6 +22,7 @@ from hrm_core.recipe.spans import parse_time
 from hrm_core.runs.control import Inbox
 from hrm_core.runs.signals import answered
 from hrm_core.runs.snapshots import latest_good, prune
+from hrm_core.runs.throttling import ADVICE, slowed_by_heat
 from hrm_core.runs.writer import RunWriter
 from hrm_core.techniques.points import Event
 from hrm_core.training.checkpoint import load_state, save_snapshot
@@ -72,6 +73,7 @@ class Trainer:
         self.reason = ""
         self.save_at_end = True
         self.paused = False
+        self.throttled = False
         self.last_row: dict[str, Any] | None = None
         self.rate = 0.0
         self._status_at = 0.0
@@ -355,9 +357,16 @@ class Trainer:
         progress = self.progress
         warming = progress.step < self.recipe.alarms.warmup_share * progress.plan.max_steps
         limit, device = self.recipe.alarms.stalled_s, self.telemetry.status()
-        self.writer.status(
-            status_of(progress, state, self.last_row, self.rate, progress.alarms, warming, limit, device)
-        )
+        status = status_of(progress, state, self.last_row, self.rate, progress.alarms, warming, limit, device)
+        self.writer.status(status)
+        self._heat(slowed_by_heat(status))
+
+    def _heat(self, sentence: str) -> None:
+        """The reader raises the alarm and takes it back; here it is written down when it begins, and told."""
+        if sentence and not self.throttled:
+            self.writer.event("alarm", self.progress.step, name="throttled", sentence=sentence, advice=ADVICE)
+            self.say(f"ALARM throttled: {sentence} {ADVICE}")
+        self.throttled = bool(sentence)
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

@@ -103,7 +103,7 @@ async def test_everything_at_once_where_there_is_room(pair, until, shown):
         text = shown(app)
         assert asked == [("compare", "base", "other", "--runs", str(pair.folder))]
         assert "+ 1 gained" in text and "− 1 lost" in text and "= 1 both" in text and "· 1 neither" in text
-        assert "of 4 tests, best trivial 25.0 %; these two checkpoints, at 200 and 200" in text
+        assert "of 4 (trivial 25.0 %); tests of these two checkpoints, at 200 and 200" in text
         assert "averaging.kind" in text and "training.seed" not in text
         assert "at equal training time (40s): exact 50.0\xa0% against 50.0\xa0% (trivial" in text
         assert "c:0" in text and "b:0" in text and "a:0" not in text

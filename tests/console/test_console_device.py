@@ -67,6 +67,7 @@ def gpu(monkeypatch):
     """A machine with that GPU, looked at ten times a second."""
     nvml = FakeNvml()
     monkeypatch.setattr(device_screen, "TICK_S", 0.1)
+    monkeypatch.setattr(device_screen, "CURVES_S", 0.1)
     monkeypatch.setattr(device_screen, "DeviceReader", lambda: DeviceReader(nvml))
     return nvml
 
@@ -132,6 +133,7 @@ async def test_pages_and_keys_and_nothing_is_read_out_of_sight(runs, gpu, until,
 
 async def test_a_machine_without_a_gpu_says_so_and_shows_the_host(runs, monkeypatch, until, shown):
     monkeypatch.setattr(device_screen, "TICK_S", 0.1)
+    monkeypatch.setattr(device_screen, "CURVES_S", 0.1)
     absent = SimpleNamespace(nvmlInit=lambda: (_ for _ in ()).throw(RuntimeError("NVML Shared Library Not Found")))
     monkeypatch.setattr(device_screen, "DeviceReader", lambda: DeviceReader(absent))
     app = ConsoleApp(runs.folder, tick_s=0.05)

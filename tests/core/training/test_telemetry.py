@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, final
 
+import pytest
 import torch
 from small_trainer import make_trainer
 
-from hrm_core.runs.reader import metrics_rows, read_status
+from hrm_core.runs.reader import events, metrics_rows, read_status
+from hrm_core.training import trainer as trainer_module
 from hrm_core.training.telemetry import CAP_EVERY_S, GpuTelemetry, Telemetry, handle_of
 
 
@@ -97,16 +100,22 @@ def test_a_cpu_has_memory_alone() -> None:
     assert found["power_w"] is None and found["clock_mhz"] is None
 
 
-def test_the_trainer_writes_both(arc1_file: Path, tmp_path: Path) -> None:
+def test_the_trainer_writes_both_and_tells_of_heat_once(
+    arc1_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     course = ("training.max_steps=4", "training.checkpoint_every=4", "schedule.warmup=1")
     validations = ("training.fast_validation_every=4", "training.full_validation_every=4")
     trainer = make_trainer(arc1_file, tmp_path / "run", (*course, *validations))
     nvml = FakeNvml()
     nvml.bits = 0x20
-    trainer.telemetry.gpu = GpuTelemetry(nvml, None)
+    minutes = count(step=60.0)
+    trainer.telemetry.gpu = GpuTelemetry(nvml, None, lambda: next(minutes))
+    monkeypatch.setattr(trainer_module, "STATUS_EVERY_S", 0.0)
     with trainer.writer:
         assert trainer.run() == "finished"
     status = read_status(tmp_path / "run")
     assert status["throttle"] == ["heat (driver)"] and status["throttled_share"] == 1.0
     assert status["clock_mhz"] == 1335.0 and status["power_cap_w"] == 80.0
+    (alarm,) = [event for event in events(tmp_path / "run") if event.get("name") == "throttled"]
+    assert alarm["kind"] == "alarm" and alarm["step"] == 2 and "100 % of the last 60 s" in alarm["sentence"]
     assert [row["clock_mhz"] for row in metrics_rows(tmp_path / "run")] == [1335.0] * 4
