@@ -49,7 +49,8 @@ class CompareScreen(Room):
 
     def __init__(self, *run_ids: str) -> None:
         super().__init__()
-        self.wanted = run_ids
+        self.given = self.wanted = run_ids
+        self.marks: tuple[object, ...] = ()
         self.comparing = Comparing(lambda: self.app, self._told)
         self.page, self.look, self.choice = PAGES[0], Look(), FIRST_CHOICE
         self.kind, self.family = FILTERS[0], ""
@@ -133,6 +134,9 @@ class CompareScreen(Room):
         app = self.app
         if app.in_sight is not self:
             return
+        marks = (app.session.marked, app.session.baseline)
+        if not self.given and marks != self.marks:
+            self.wanted, self.marks = (), marks
         found = chosen_runs(self.wanted, app.session, app.subject, (line.run_id for line in app.runs))
         if found.runs != self.chosen.runs:
             self.comparing.chosen = found
@@ -226,16 +230,12 @@ class CompareScreen(Room):
     def _tabs(self, width: int) -> Text:
         words_of_charts = self.curves.words(brief=True)
         measured = words.measured_words(self.look, self.feeds.get(self.chosen.baseline), words_of_charts)
-        in_sight = self.page == "curves" or not self.page_mode
+        in_sight = self.page == "curves" or (self.has_class("-wide") and self.has_class("-tall"))
         return words.tabs_row(PAGES, self.page, measured if in_sight else "", self.app.palette, width)
 
-    @property
-    def page_mode(self) -> bool:
-        """Whether the terminal is too small to show everything at once."""
-        return not (self.has_class("-wide") and self.has_class("-tall"))
-
     def _keys(self, width: int) -> Text:
-        return self.keys_text(width, words.idle_keys(self.chosen, self.page if self.page_mode else ""))
+        everything = self.has_class("-wide") and self.has_class("-tall")
+        return self.keys_text(width, words.idle_keys(self.chosen, "" if everything else self.page))
 
     # Actions ----------------------------------------------------------------------------------------------------------
 
@@ -257,6 +257,7 @@ class CompareScreen(Room):
             self.comparing.chosen = self.chosen.swapped()
             self.wanted = self.chosen.runs
             self.app.remember(replace(self.app.session, baseline=self.chosen.baseline))
+            self.marks = (self.app.session.marked, self.app.session.baseline)
             self.app.say(f"{self.chosen.baseline} is the baseline")
             self._compare()
 

@@ -196,6 +196,10 @@ async def test_without_runs_it_says_what_to_do_and_takes_the_marked_ones(pair, u
         screen.runs_changed()
         await until(pilot, lambda: screen.chosen.runs == ("base", "other"))
         await until(pilot, lambda: "Mark them" not in shown(app) and "baseline" in shown(app))
+        app.session = Session(marked=("base",), baseline="other")
+        app.go("compare")
+        screen.runs_changed()
+        await until(pilot, lambda: screen.chosen.runs == ("other", "base"))
 
 
 async def test_runs_that_vanish_or_have_no_predictions_do_no_harm(pair, until, shown):
