@@ -17,7 +17,7 @@ from contextlib import suppress
 def leave_on_signals(leave: Callable[[], object]) -> None:
     """Call `leave` on SIGHUP and SIGTERM. Quiet where that cannot be (a test that runs the app in a thread)."""
     for number in (signal.SIGHUP, signal.SIGTERM):
-        with suppress(NotImplementedError, RuntimeError, ValueError):
+        with suppress(RuntimeError, ValueError):
             asyncio.get_running_loop().add_signal_handler(number, leave)
 
 
