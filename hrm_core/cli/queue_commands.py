@@ -38,7 +38,13 @@ def queue() -> None:
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--name", default=None, metavar="NAME", help="Name of the run (default: experiment, date and letters).")
 @click.option("--after", default=None, metavar="ENTRY|RUN", help="Run only once that has finished.")
-@click.option("--from", "source", default=None, metavar="SNAPSHOT", help="Begin from a snapshot, as `hrm run --from`.")
+@click.option(
+    "--from",
+    "source",
+    default=None,
+    metavar="SNAPSHOT",
+    help="Begin from a snapshot, as `hrm run --from`; with --after it need not exist yet.",
+)
 @click.option("--hold", is_flag=True, help="Hold it until `hrm queue hold ENTRY --release`.")
 @click.option("--first", is_flag=True, help="Put it before all others.")
 @runs_option
@@ -60,6 +66,11 @@ def add(
     from hrm_core.runs.queue import add as put
 
     folder = runs_folder(runs)
+    if source is not None and after is None:
+        from hrm_core.cli.run_commands import find_source
+        from hrm_core.recipe.lay import build_recipe
+
+        find_source(folder, source, build_recipe(experiment, overrides).recipe)
     entry = put(folder, experiment, overrides, name=name, after=after, source=source, data=data, hold=hold, first=first)
     _say_added(folder, entry, as_json)
 

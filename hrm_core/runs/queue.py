@@ -34,6 +34,7 @@ from hrm_core.runs.queue_records import (
     Queue,
 )
 from hrm_core.runs.queue_store import change, entry_of, read_queue
+from hrm_core.runs.snapshot_names import find_snapshot
 from hrm_core.runs.text import clean
 
 MOST: Final = 1000
@@ -68,13 +69,23 @@ def add(
         reason="held from the beginning" if hold else "",
         held_for=FOR_USER if hold else "",
         name=None if name is None else check_name(name),
-        source=os.path.abspath(source) if source is not None and os.path.exists(source) else source,
+        source=None if source is None else _source(runs_dir, source, after),
         data=None if data is None else os.path.abspath(data),
         folder=here,
         predicted_s=predicted_s(runs_dir, pins.recipe_toml),
         added_s=time.time(),
     )
     return _put(runs_dir, entry, after, first)
+
+
+def _source(runs_dir: Path, word: str, after: str | None) -> str:
+    """A snapshot as the run will be given it. One of a run that goes before need not exist yet: RUN@best is its best
+    then."""
+    if os.path.exists(word):
+        return os.path.abspath(word)
+    if after is None:
+        find_snapshot(runs_dir, word)
+    return word
 
 
 def _put(runs_dir: Path, entry: Entry, after: str | None, first: bool = False) -> Entry:

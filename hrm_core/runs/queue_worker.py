@@ -32,6 +32,7 @@ from hrm_core.runs.queue_turns import next_turn, outcome, run_state, settle
 from hrm_core.runs.reader import read_run
 from hrm_core.runs.records import utc_now
 from hrm_core.runs.signals import answered
+from hrm_core.runs.snapshots import newest_first
 from hrm_core.runs.user_settings import UserSettings, read_settings
 
 QUICK_S: Final = 60.0
@@ -199,12 +200,13 @@ class Worker:
         devices = list(self.around.devices())
         taken = {device.name: occupant(device, self.around.claims) for device in devices}
         free = [device for device in devices if taken[device.name] is None]
-        strangers = self._strangers(devices, [row for row in taken.values() if row is not None])
-        if not strangers and not free and all(string(row, "runs") == str(self.runs_dir) for row in taken.values()):
-            return None, self._under_way() or "waiting for its own run"
+        rows = [row for row in taken.values() if row is not None]
+        # The folder is listed only where it matters: with a device that nobody has claimed.
+        strangers = self._strangers(devices, rows) if free else []
         if len(free) <= len(strangers):
-            names = strangers + [string(row, "run", 80) or f"process {_pid(row)}" for row in taken.values() if row]
-            return None, f"waiting for a free device: {', '.join(names)} runs"
+            others = [row for row in rows if string(row, "runs") != str(self.runs_dir)]
+            names = strangers + [string(row, "run", 80) or f"process {_pid(row)}" for row in others]
+            return None, f"waiting for a free device: {', '.join(names)} runs" if names else self._under_way()
         limit = settings.number("queue.hold_above_c")
         cool = [device for device in free if not limit or (device.temperature_c or 0.0) <= limit]
         if not cool:
@@ -263,8 +265,11 @@ class Worker:
         data = ["--data", entry.data] if entry.data is not None else []
         ours = ["--runs", str(self.runs_dir), *data]
         run_id = None if entry.fresh else entry.run_id
-        if run_id is not None and RunFolder(self.runs_dir / run_id).run_json.exists():
-            return run_id, ["resume", run_id, *ours]
+        layout = RunFolder(self.runs_dir / (run_id or ""))
+        if run_id is not None and layout.run_json.exists():
+            if entry.source is None or newest_first(layout.checkpoints):
+                return run_id, ["resume", run_id, *ours]
+            run_id = None  # its first weights are in the snapshot alone: another run begins with them
         run_id = run_id or self._free_name(entry.name or new_run_id(entry.experiment))
         source = ["--from", entry.source] if entry.source is not None else []
         return run_id, ["run", entry.experiment, *entry.overrides, "--name", run_id, *ours, *source]

@@ -100,6 +100,7 @@ def test_what_is_added_pins_its_recipe_and_the_code_and_says_where(bench: Bench,
         (["EXP-00"], {"name": "r1"}, "entry 1 of the queue will be run r1"),
         (["EXP-00"], {"after": "7"}, "there is no entry '7' in the queue, and there is no run '7'"),
         (["EXP-00"], {"data": "/none.h5"}, "there is no such file"),
+        (["EXP-00"], {"source": "there@best"}, "there"),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused_and_nothing_is_written(
@@ -111,6 +112,13 @@ def test_what_makes_no_sense_is_refused_and_nothing_is_written(
     with pytest.raises(UserError, match=said):
         edits.add(bench.runs, words[0], words[1:], **options)  # type: ignore[arg-type]
     assert queue_path(bench.runs).read_bytes() == before
+
+
+def test_a_snapshot_of_a_run_that_goes_before_need_not_exist_yet(bench: Bench, tmp_path: Path) -> None:
+    RunWriter.create(bench.runs / "there", "", {}).close()
+    entry = edits.add(bench.runs, "EXP-00", ["preset=cpu"], source="there@best", after="there")
+    assert (entry.source, entry.after) == ("there@best", "there")
+    assert edits.add(bench.runs, "EXP-00", source=str(tmp_path)).source == str(tmp_path)
 
 
 def test_moving(bench: Bench) -> None:

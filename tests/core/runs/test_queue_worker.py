@@ -16,7 +16,7 @@ from hrm_core.runs.devices import CPU, Device
 from hrm_core.runs.locks import holder
 from hrm_core.runs.queue import hold, move, remove, retry
 from hrm_core.runs.queue_status import ask_stop, last_log_lines, read_worker, start_worker
-from hrm_core.runs.queue_store import read_queue
+from hrm_core.runs.queue_store import change, read_queue
 from hrm_core.runs.reader import events, read_run
 
 
@@ -135,6 +135,19 @@ def test_a_retry_goes_on_with_its_run_or_begins_another(bench: Bench, monkeypatc
     assert bench.states() == {"1": "done", "2": "failed"}
     assert events(bench.runs / "r1")[-1]["words"] == ["resume", "r1", "--runs", str(bench.runs)]
     assert bench.entry("2").run_id == "r2-2"
+
+
+def test_a_retry_without_a_checkpoint_begins_anew_from_its_snapshot(bench: Bench, tmp_path: Path) -> None:
+    bench.put("fail", source="/a/best-00000010")
+    bench.work()
+    change(bench.runs, lambda queue: queue.changed("1", state="waiting"))
+    bench.work()
+    assert bench.entry("1").run_id == "r1-2"
+    assert events(bench.runs / "r1-2")[0]["words"][-2:] == ["--from", "/a/best-00000010"]
+    (bench.runs / "r1-2" / "checkpoints" / "step-00000001").mkdir()
+    change(bench.runs, lambda queue: queue.changed("1", state="waiting"))
+    bench.work()
+    assert events(bench.runs / "r1-2")[-1]["words"][0] == "resume"
 
 
 def test_killed_and_started_again_the_worker_finds_the_run_that_went_on(bench: Bench) -> None:
