@@ -11,8 +11,10 @@ import time
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import final
 
-from hrm_console.puzzles import Puzzle, PuzzleLine, TaskView, line_of, puzzle_of, task_of
+from hrm_console.puzzles import Puzzle, PuzzleLine, TaskView, line_of, puzzle_of, task_name, task_of
+from hrm_core.runs.files import Row
 from hrm_core.runs.predictions import prediction_names, read_prediction, read_predictions, read_tasks, steps_kept
 
 MOST_RECORDS = 5_000
@@ -22,17 +24,33 @@ MOST_READING_S = 10.0
 def read_lines(folder: Path, step: int) -> tuple[PuzzleLine, ...]:
     """The list of a step: as many records as can be read in a bounded time."""
     end = time.monotonic() + MOST_READING_S
-    lines = []
+    lines: dict[str, PuzzleLine] = {}
     for place, row in enumerate(islice(read_predictions(folder, step), MOST_RECORDS)):
-        lines.append(line_of(row, place))
+        line = line_of(row, place)
+        lines[line.name] = line  # as in the index: of two records of one name the last one is found
         if time.monotonic() > end:
             break
-    return tuple(lines)
+    return tuple(lines.values())
 
 
-def read_task_views(folder: Path) -> dict[str, TaskView]:
-    """Every task of a run by its name."""
-    return {view.task: view for view in map(task_of, islice(read_tasks(folder), MOST_RECORDS))}
+@final
+class TaskRows:
+    """The tasks of a run by name, read as far as they are asked for: of ARC's 400 all take 0.14 s, as the file has no
+    index. The file stays open until its end is reached, or this is dropped.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.rest = islice(read_tasks(folder), MOST_RECORDS)
+        self.rows: dict[str, Row] = {}
+
+    def find(self, name: str) -> TaskView | None:
+        """A task; None if the run has not kept it."""
+        while name not in self.rows:
+            row = next(self.rest, None)
+            if row is None:
+                return None
+            self.rows[task_name(row)] = row
+        return task_of(self.rows[name])
 
 
 def read_puzzle(folder: Path, step: int, name: str) -> Puzzle | None:

@@ -10,14 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
-from hrm_console.puzzle_reading import Found, Kept, look, read_pair
+from hrm_console.puzzle_reading import Found, Kept, Read, look, read_test
 from hrm_console.puzzle_state import PuzzleState
-from hrm_console.puzzles import Puzzle
 
 if TYPE_CHECKING:
     from hrm_console.app import ConsoleApp
-
-Pair = tuple[Puzzle | None, Puzzle | None]
 
 
 @final
@@ -93,14 +90,14 @@ class Loading:
             return
         self.reading = True
         found, name, other = self.state.found, self.state.name, self._other(app)
-        app.in_background(lambda: read_pair(found, name, other), lambda pair: self._have(app, found, name, pair))
+        app.in_background(lambda: read_test(self.kept, found, name, other), lambda read: self._have(app, found, read))
 
-    def _have(self, app: ConsoleApp, found: Found, name: str, pair: Pair) -> None:
+    def _have(self, app: ConsoleApp, found: Found, read: Read) -> None:
         self.reading = False
         if not self.here():
             return
-        if found is not self.state.found or name != self.state.name:
+        if found is not self.state.found or read.name != self.state.name:
             self.read(app)
             return
-        self.state.have(name, *pair)
+        self.state.have(read)
         self.shown()

@@ -1,8 +1,8 @@
 """What the puzzles screen knows of its run, read in threads: which steps are kept, the list of one, one test at a time.
 
-`look` (in a thread) -> `Found`; `read_pair` (in a thread) -> a test of one or two runs. A list that was read is kept by
-its file's identity, so that a step is unpacked again only when its file has changed. Files come, go and are replaced
-while this runs; what is not there is None. No Textual.
+`look` (in a thread) -> `Found`; `read_test` (in a thread) -> `Read`, a test of one or two runs. A list that was read is
+kept by its file's identity, so that a step is unpacked again only when its file has changed. Files come, go and are
+replaced while this runs; what is not there is None. No Textual.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar, final
 
-from hrm_console.puzzle_files import read_lines, read_puzzle, read_task_views, step_for
+from hrm_console.puzzle_files import TaskRows, read_lines, read_puzzle, step_for
 from hrm_console.puzzles import Puzzle, PuzzleLine, TaskView
 from hrm_core.runs.layout import RunFolder
 from hrm_core.runs.predictions import TASKS_NAME, steps_kept
@@ -35,10 +35,10 @@ def identity(path: Path) -> Identity:
 @final
 @dataclass
 class Kept:
-    """Lists and tasks that were read, by their files' identity. Used by one thread at a time."""
+    """Lists and tasks that were read, by their files' identity. One thread at a time uses the lists, one the tasks."""
 
     lists: dict[Identity, tuple[PuzzleLine, ...]] = field(default_factory=dict)
-    tasks: dict[Identity, dict[str, TaskView]] = field(default_factory=dict)
+    tasks: dict[Identity, TaskRows] = field(default_factory=dict)
 
     def lines(self, folder: Path, step: int) -> tuple[PuzzleLine, ...]:
         """The list of a step."""
@@ -48,12 +48,12 @@ class Kept:
             self.lists[key] = read_lines(folder, step)
         return self.lists[key]
 
-    def views(self, folder: Path) -> dict[str, TaskView]:
+    def task_rows(self, folder: Path) -> TaskRows:
         """The tasks of a run."""
         key = identity(RunFolder.of(folder).predictions / TASKS_NAME)
         if key not in self.tasks:
             _make_room(self.tasks)
-            self.tasks[key] = read_task_views(folder)
+            self.tasks[key] = TaskRows(folder)
         return self.tasks[key]
 
 
@@ -72,7 +72,6 @@ class Found:
     steps: tuple[int, ...] = ()
     step: int | None = None
     lines: tuple[PuzzleLine, ...] = ()
-    tasks: dict[str, TaskView] = field(default_factory=dict)
     other_step: int | None = None
     other_exact: dict[str, bool] = field(default_factory=dict)
 
@@ -92,16 +91,28 @@ def look(kept: Kept, candidates: Sequence[tuple[str, Path]], step: int | None, o
             tuple(steps),
             shown,
             kept.lines(folder, shown),
-            kept.views(folder),
             other_step,
             {line.name: line.exact for line in others},
         )
     return Found(None)
 
 
-def read_pair(found: Found, name: str, other: Path | None) -> tuple[Puzzle | None, Puzzle | None]:
-    """A test of the run, and the same test of the other one."""
+@final
+@dataclass(frozen=True)
+class Read:
+    """A test of the run, its task, and the same test of the other run; None: not kept (any more)."""
+
+    name: str | None = None
+    puzzle: Puzzle | None = None
+    task: TaskView | None = None
+    other: Puzzle | None = None
+
+
+def read_test(kept: Kept, found: Found, name: str, other: Path | None) -> Read:
+    """A test of the list that was found."""
     if found.folder is None or found.step is None:
-        return None, None
+        return Read(name)
     theirs = None if other is None or found.other_step is None else read_puzzle(other, found.other_step, name)
-    return read_puzzle(found.folder, found.step, name), theirs
+    puzzle = read_puzzle(found.folder, found.step, name)
+    task = None if puzzle is None else kept.task_rows(found.folder).find(puzzle.line.task)
+    return Read(name, puzzle, task, theirs)

@@ -13,7 +13,7 @@ from hrm_console.boards import SIZES, Board, Size, arrange
 from hrm_console.grids import Look
 from hrm_console.puzzle_facts import SEGMENTS_KEPT
 from hrm_console.puzzle_list import COMPARED, FILTERS, SORTS, Listing, listed, next_family, next_where, place_of
-from hrm_console.puzzle_reading import Found
+from hrm_console.puzzle_reading import Found, Read
 from hrm_console.puzzle_views import Letters, View, demonstration_groups, puzzle_group
 from hrm_console.puzzles import Puzzle, PuzzleLine, TaskView
 
@@ -24,7 +24,7 @@ Value = TypeVar("Value")
 @final
 @dataclass
 class PuzzleState:
-    """wanted: the test to begin with; name: the one looked at; puzzle and other: the records of
+    """wanted: the test to begin with; name: the one looked at; puzzle, task, other: the records of
     the test named `loaded`, which follows `name` as fast as files are read."""
 
     compared: bool = False
@@ -38,6 +38,7 @@ class PuzzleState:
     lines: list[PuzzleLine] = field(default_factory=list)
     name: str | None = None
     puzzle: Puzzle | None = None
+    task: TaskView | None = None
     other: Puzzle | None = None
     loaded: str | None = None
 
@@ -45,11 +46,6 @@ class PuzzleState:
     def at(self) -> int:
         """Index of the test looked at; 0 where it is not listed."""
         return 0 if self.name is None else place_of(self.lines, self.name) or 0
-
-    @property
-    def task(self) -> TaskView | None:
-        """The task of the test looked at, if the run has kept it."""
-        return None if self.puzzle is None else self.found.tasks.get(self.puzzle.line.task)
 
     def take(self, found: Found) -> str:
         """Show another step or run, at the same test."""
@@ -78,15 +74,16 @@ class PuzzleState:
             self.name, self.board_page = name, 0
             self.view = replace(self.view, segment=None, answer=0)
 
-    def have(self, name: str | None, puzzle: Puzzle | None, other: Puzzle | None) -> None:
+    def have(self, read: Read) -> None:
         """The records of a test have been read."""
-        self.loaded, self.puzzle, self.other = name, puzzle, other
+        self.loaded, self.puzzle, self.task, self.other = read.name, read.puzzle, read.task, read.other
 
     # What keys do -----------------------------------------------------------------------------------------------------
 
-    def move(self, step: int) -> None:
+    def move(self, step: int) -> str:
         """Go to the next or previous test, not around the end."""
         self.go(max(0, min(self.at + step, len(self.lines) - 1)))
+        return ""
 
     def failure(self, step: int) -> str:
         """Go to the next or previous failure."""
@@ -96,21 +93,24 @@ class PuzzleState:
         self.go(place)
         return ""
 
-    def family(self, step: int) -> None:
+    def family(self, step: int) -> str:
         """List the next family, or all."""
         self.listing = replace(self.listing, family=next_family(self.found.lines, self.listing.family, step))
         self._list()
+        return ""
 
-    def filter(self) -> None:
+    def filter(self) -> str:
         """List all, failures, right ones."""
         kinds = COMPARED if self.compared else FILTERS
         self.listing = replace(self.listing, filter=_after(kinds, self.listing.filter))
         self._list()
+        return ""
 
-    def sort(self) -> None:
+    def sort(self) -> str:
         """Order the list in the next way."""
         self.listing = replace(self.listing, sort=_after(SORTS, self.listing.sort))
         self._list()
+        return ""
 
     def segment(self, step: int) -> str:
         """Show the next segment's grid; where none are kept, go to the next test that has them."""
@@ -149,13 +149,20 @@ class PuzzleState:
         known = self.task is not None and self.task.colors is not None
         return "" if known or not self.view.canonical else "the run has not kept this task's canonical colours"
 
-    def letters(self, kind: Letters) -> None:
+    def letters(self, kind: Letters) -> str:
         """Letters of objects or of nodes, or none."""
         self.view = replace(self.view, letters="" if self.view.letters == kind else kind)
+        return ""
 
-    def resize(self) -> None:
+    def resize(self) -> str:
         """As large as fits, small, large."""
         self.size = _after(SIZES, self.size)
+        return ""
+
+    def describe(self) -> str:
+        """Say the rule descriptors, or not."""
+        self.descriptors = not self.descriptors
+        return ""
 
     def step_from(self, step: int) -> int | None:
         """The step kept after or before the one shown, around the end."""

@@ -171,7 +171,7 @@ def line_of(row: Row, place: int) -> PuzzleLine:
     halts = (at for at, chance in enumerate(halting, 1) if chance is not None and chance > 0.5)
     return PuzzleLine(
         name=record_name(row, place)[:200],
-        task=(string(row, "task", 100) or "?"),
+        task=task_name(row),
         exact=row.get("exact") is True,
         cell_accuracy=number(row, "cell_accuracy"),
         confidence=number(row, "confidence"),
@@ -182,6 +182,11 @@ def line_of(row: Row, place: int) -> PuzzleLine:
         copy_exact=exact,
         copy_cells=cells,
     )
+
+
+def task_name(row: Row) -> str:
+    """The task that a record is of."""
+    return string(row, "task", 100) or "?"
 
 
 def task_of(row: Row) -> TaskView:
@@ -195,7 +200,7 @@ def task_of(row: Row) -> TaskView:
     valid = len(colors) == 10 and all(type(color) is int for color in colors) and set(colors) == set(range(10))
     descriptors = mapping(row, "descriptors")
     return TaskView(
-        task=string(row, "task", 100) or "?",
+        task=task_name(row),
         demonstrations=tuple(demonstrations),
         colors=tuple(colors) if valid else None,
         descriptors={name: value for name in descriptors if (value := integer(descriptors, name)) is not None},

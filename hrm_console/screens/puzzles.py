@@ -22,9 +22,9 @@ from hrm_console.actions import bindings_of
 from hrm_console.boards import Board
 from hrm_console.grids import Look, look_of
 from hrm_console.puzzle_loading import Loading
+from hrm_console.puzzle_reading import Read
 from hrm_console.puzzle_state import PuzzleState, state_board
-from hrm_console.puzzle_views import Letters
-from hrm_console.puzzles import Puzzle
+from hrm_console.puzzles import Puzzle, PuzzleLine
 from hrm_console.screens import puzzles_words as said
 from hrm_console.screens.base import Room
 from hrm_console.widgets.bar import Bar, two_ends
@@ -65,6 +65,7 @@ class PuzzlesScreen(Room):
         self.playing = False
         self.timer: Timer | None = None
         self.board: Board | None = None
+        self.listed: tuple[list[PuzzleLine], int] = ([], 0)
         self.tests = Choice(id="tests")
         self.words = Rows(id="words", classes="pane")
         self.grids = GridPane(id="grids")
@@ -89,6 +90,8 @@ class PuzzlesScreen(Room):
         self.state.view = replace(self.state.view, ascii=self.glyphs.ascii)
         self.timer = self.set_interval(PLAY_S, self._play_on, pause=True)
         self.action_page(self.page)
+        if not self.has_class("-narrow"):
+            self.tests.focus()
         self.look()
 
     def runs_changed(self) -> None:
@@ -112,7 +115,7 @@ class PuzzlesScreen(Room):
         self._set_playing(False)
 
     def on_resize(self) -> None:
-        self.call_after_refresh(self.action_page, self.page)
+        self.call_after_refresh(self.show_all)
 
     @property
     def text_width(self) -> int:
@@ -137,14 +140,18 @@ class PuzzlesScreen(Room):
         self.show_puzzle()
 
     def show_list(self) -> None:
-        """Draw the list; only rows that changed are painted."""
+        """Draw the list, where it is another one; the cursor in it moves alone."""
         state, width = self.state, self.text_width
-        self.tests.show(
-            [
-                said.line_text(line, state.found.other_exact.get(line.name), state.compared, self.app.palette, width)
-                for line in state.lines
-            ]
-        )
+        if self.listed[0] is not state.lines or self.listed[1] != width:
+            self.listed = (state.lines, width)
+            self.tests.show(
+                [
+                    said.line_text(
+                        line, state.found.other_exact.get(line.name), state.compared, self.app.palette, width
+                    )
+                    for line in state.lines
+                ]
+            )
         if state.lines:
             self.tests.move_to(state.at)
 
@@ -178,7 +185,7 @@ class PuzzlesScreen(Room):
         self._set_playing(False)
         self.show_list()
         if self.state.name is None:
-            self.state.have(None, None, None)
+            self.state.have(Read())
         if self.state.name != self.state.loaded:
             self.source.read(self.app)
         else:
@@ -220,24 +227,17 @@ class PuzzlesScreen(Room):
         {"list": self.tests, "grids": self.grids, "words": self.words}[page].focus()
         self.call_after_refresh(self.show_all)
 
-    def action_puzzle(self, step: int) -> None:
-        self.state.move(step)
-        self._moved()
-
-    def action_failure(self, step: int) -> None:
-        self._tell(self.state.failure(step))
-        self._moved()
-
-    def action_family(self, step: int) -> None:
-        self.state.family(step)
-        self._moved()
-
-    def action_filter(self) -> None:
-        self.state.filter()
-        self._moved()
-
-    def action_sort(self) -> None:
-        self.state.sort()
+    def action_tests(self, change: str, step: int = 1) -> None:
+        """Another test, or another list of them."""
+        state = self.state
+        changes = {
+            "failure": lambda: state.failure(step),
+            "test": lambda: state.move(step),
+            "family": lambda: state.family(step),
+            "filter": state.filter,
+            "sort": state.sort,
+        }
+        self._tell(changes[change]())
         self._moved()
 
     def action_segment(self, step: int) -> None:
@@ -272,20 +272,19 @@ class PuzzlesScreen(Room):
         elif self.timer is not None:
             self.timer.pause()
 
-    def action_votes(self) -> None:
-        self._tell(self.state.votes())
-        self._moved()
-
-    def action_canonical(self) -> None:
-        self._tell(self.state.canonical())
-        self.show_puzzle()
-
-    def action_letters(self, kind: Letters) -> None:
-        self.state.letters(kind)
-        self.show_puzzle()
-
-    def action_descriptors(self) -> None:
-        self.state.descriptors = not self.state.descriptors
+    def action_view(self, change: str) -> None:
+        """The same test, seen in another way."""
+        state = self.state
+        changes = {
+            "votes": state.votes,
+            "canonical": state.canonical,
+            "objects": lambda: state.letters("objects"),
+            "graph": lambda: state.letters("graph"),
+            "descriptors": state.describe,
+            "size": state.resize,
+        }
+        self._set_playing(False)
+        self._tell(changes[change]())
         self.show_puzzle()
 
     def action_step(self, step: int) -> None:
@@ -299,10 +298,6 @@ class PuzzlesScreen(Room):
         if self.board is not None:
             self.state.board_page = (self.board.page + step) % self.board.pages
             self.show_puzzle()
-
-    def action_size(self) -> None:
-        self.state.resize()
-        self.show_puzzle()
 
     def action_back(self) -> None:
         self.dismiss()

@@ -129,14 +129,14 @@ def _json(layout: RunFolder, step: int, name: str) -> dict[str, Any]:
 
 def _print_test(layout: RunFolder, step: int, name: str) -> None:
     from hrm_console.puzzle_facts import CELLS_MEAN, about_test, answer_facts, bars, color_facts, vote_facts
-    from hrm_console.puzzle_files import read_puzzle, read_task_views
+    from hrm_console.puzzle_files import TaskRows, read_puzzle
     from hrm_console.puzzle_views import View, demonstration_groups, puzzle_group
     from hrm_console.puzzles import descriptor_lines
 
     puzzle = read_puzzle(layout.path, step, name)
     if puzzle is None:
         raise UserError(f"the record of {clean(name)} at step {step} cannot be read.", exit_code=1)
-    task = read_task_views(layout.path).get(puzzle.line.task)
+    task = TaskRows(layout.path).find(puzzle.line.task)
     look, width = _look()
     view = View(ascii=look.ascii)
     print_line(f"{layout.run_id}, step {step}, test {name}")

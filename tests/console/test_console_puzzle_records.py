@@ -12,9 +12,9 @@ from made_puzzles import FLIPPED, NEARLY, SMALL, keep, record, records, task
 
 from hrm_console import puzzle_facts as facts
 from hrm_console.grids import Look, parse_grid
-from hrm_console.puzzle_files import find_test, read_lines, read_puzzle, read_task_views, step_for
+from hrm_console.puzzle_files import TaskRows, find_test, read_lines, read_puzzle, step_for
 from hrm_console.puzzle_list import FILTERS, SORTS, Listing, families_of, listed, next_family, next_where, place_of
-from hrm_console.puzzle_reading import Kept, look, read_pair
+from hrm_console.puzzle_reading import Kept, look, read_test
 from hrm_console.puzzle_state import PuzzleState, state_board
 from hrm_console.puzzles import SYMMETRIES, copying, descriptor_lines, line_of, puzzle_of, sigmoid, tally, task_of
 from hrm_console.screens import puzzles_words as words
@@ -75,9 +75,7 @@ def test_no_record_is_too_odd(row, task_row, size):
     """Whatever record and task hold, everything that is done with a puzzle works, and prints nothing raw."""
     row, task_row = json.loads(json.dumps([row, task_row]))
     puzzle, view = puzzle_of(row, 5), task_of(task_row)
-    state = PuzzleState(puzzle=puzzle, name=puzzle.line.name, lines=[puzzle.line], loaded=puzzle.line.name)
-    state.found = look(Kept(), [], None, None)
-    state.found.tasks[puzzle.line.task] = view
+    state = PuzzleState(puzzle=puzzle, task=view, name=puzzle.line.name, lines=[puzzle.line], loaded=puzzle.line.name)
     for press in (state.votes, state.canonical, lambda: state.segment(1), lambda: state.letters("graph")):
         press()
         state.descriptors = True
@@ -117,7 +115,9 @@ def test_records_written_by_the_run_are_read_back(tmp_path):
     assert puzzle.predicted == parse_grid(NEARLY) and puzzle.target == parse_grid(FLIPPED) and len(puzzle.segments) == 4
     assert puzzle.halting[-1] == pytest.approx(0.8808, abs=1e-4) and puzzle.rank == 1
     assert read_puzzle(tmp_path, 40, "none:0") is None and read_puzzle(tmp_path, 41, "aaaa0000:0") is None
-    view = read_task_views(tmp_path)["aaaa0000"]
+    tasks = TaskRows(tmp_path)
+    view = tasks.find("aaaa0000")
+    assert tasks.find("none") is None and tasks.find("bbbb1111") is not None
     assert len(view.demonstrations) == 2 and view.colors[1] == 2
     assert descriptor_lines(view) == [
         "symmetry of all outputs: left right",
@@ -186,4 +186,5 @@ def test_a_list_is_unpacked_again_only_when_its_file_changes(tmp_path):
     keep(tmp_path, 40, records()[:2])
     assert len(look(kept, [("one", tmp_path)], 40, tmp_path).lines) == 2
     assert look(kept, [("no", tmp_path / "no")], None, None).run_id is None
-    assert read_pair(first, "aaaa0000:0", None)[1] is None
+    read = read_test(kept, first, "aaaa0000:0", tmp_path / "no")
+    assert read.puzzle is not None and read.task is not None and read.other is None

@@ -79,7 +79,7 @@ async def test_wrong_cells_are_marked_and_counted(one, until, shown):
         await opened(one, pilot, until, None, None, "bbbb1111")
         assert "wrong 1" in shown(one) and shown(one).count("╳") == 1
         await pilot.press("z")
-        await until(pilot, lambda: "╳" not in shown(one) and "▄" in shown(one) and " small " in shown(one))
+        await until(pilot, lambda: "╳" not in shown(one) and "▀" in shown(one) and " small " in shown(one))
         assert one.screen.board.scale is Scale.HALF
         await pilot.press("z")
         await until(pilot, lambda: one.screen.board.scale is Scale.BIG)
