@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hrm_core.cli.options import clean, json_option, print_json, print_line, print_table, runs_folder, runs_option
-from hrm_core.cli.queue_words import COLUMNS, as_json_row, cells, entry_lines, headline, worker_line
+from hrm_core.cli.queue_words import COLUMNS, as_json_row, cells, entry_lines, headline, why_lines, worker_line
 
 if TYPE_CHECKING:
     from hrm_core.runs.queue_records import Entry, Queue
@@ -118,7 +118,10 @@ def list_(runs: Path | None, as_json: bool) -> None:
     print_line(worker_line(there, worker))
     if there.entries:
         print_line()
-        print_table(COLUMNS, [cells(there, entry, differs.get(entry.id, [])) for entry in there.in_order])
+        print_table(COLUMNS, [cells(there, entry) for entry in there.in_order])
+        lines = why_lines(there.in_order, differs)
+        if lines:
+            print_line("\n" + "\n".join(lines))
     else:
         print_line("`hrm queue add EXPERIMENT [key=value ...]` puts a run in it.")
 

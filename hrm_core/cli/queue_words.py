@@ -6,7 +6,7 @@ Command-line room. `Queue`, `Entry`, `WorkerView` -> strings and plain JSON valu
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from hrm_core.runs.queue_records import Entry, Queue
     from hrm_core.runs.queue_status import WorkerView
 
-COLUMNS = ("place", "id", "state", "experiment", "overrides", "run", "after", "takes", "why")
+# The long ones last: a terminal cuts rows at its width. Why something is held stands under the table.
+COLUMNS = ("place", "id", "state", "experiment", "after", "takes", "run", "overrides")
 
 
 def length(seconds: float | None) -> str:
@@ -39,7 +40,9 @@ def took_s(entry: Entry) -> float | None:
 
 def headline(queue: Queue, folder: Path) -> str:
     """How many are in which state."""
-    counts = [(len(queue.in_state(state)), state) for state in ("running", "waiting", "held", "failed", "done")]
+    counts = [
+        (len(queue.in_state(state)), state) for state in ("running", "waiting", "held", "failed", "stopped", "done")
+    ]
     words = ", ".join(f"{number} {state}" for number, state in counts if number)
     return f"Queue of {folder.absolute()}: {words or 'empty'}"
 
@@ -60,15 +63,19 @@ def worker_line(queue: Queue, worker: WorkerView) -> str:
     return "Worker: none" + ("; `hrm queue start` starts what waits" if to_come else "")
 
 
-def why(entry: Entry, differs: Sequence[str]) -> str:
-    """Why an entry is as it is, and what would hold it."""
-    words = [entry.reason] if entry.reason else []
-    if differs and entry.held_for != "pins":
-        words.append("differs: " + "; ".join(differs))
-    return "; ".join(words)
+def why_lines(entries: Sequence[Entry], differs: Mapping[str, Sequence[str]]) -> list[str]:
+    """Why entries are as they are, and what would hold them; what is so for several is said once."""
+    said: dict[str, list[str]] = {}
+    for entry in entries:
+        if entry.reason:
+            said.setdefault(f"{entry.state}: {entry.reason}", []).append(entry.id)
+        found = differs.get(entry.id, [])
+        if found and entry.held_for != "pins":
+            said.setdefault(f"pinned otherwise: {'; '.join(found)}", []).append(entry.id)
+    return [f"{', '.join(ids)} {words}" for words, ids in said.items()]
 
 
-def cells(queue: Queue, entry: Entry, differs: Sequence[str]) -> list[str]:
+def cells(queue: Queue, entry: Entry) -> list[str]:
     """A row of the list."""
     place = queue.place_of(entry.id)
     about = length(took_s(entry))
@@ -78,11 +85,10 @@ def cells(queue: Queue, entry: Entry, differs: Sequence[str]) -> list[str]:
         entry.id,
         entry.state,
         entry.experiment,
-        " ".join(entry.overrides),
-        entry.run_id or entry.name or "",
         entry.after or "",
         f"~{about}" if predicted else about,
-        why(entry, differs),
+        entry.run_id or entry.name or "",
+        " ".join(entry.overrides),
     ]
 
 
