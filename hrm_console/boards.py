@@ -99,12 +99,12 @@ def arrange(
         ],
     }[size]
 
-    def merit(option: tuple[Scale, Scale]) -> tuple[bool, bool, int, int]:
+    def merit(option: tuple[Scale, Scale]) -> tuple[bool, int, int, int]:
         of_demonstrations, of_test = option
         wide_enough = max(_widest(demonstrations, of_demonstrations), _widest([test], of_test)) <= width
         needed = height_of(bands([test], of_test, width), of_test)
         fitting = _most(demonstrations, of_demonstrations, width, height - needed)
-        return wide_enough, needed <= height, fitting, options.index(option)
+        return wide_enough, min(0, height - needed), fitting, options.index(option)
 
     chosen, scale = max(options, key=merit)
     pages = _pages(demonstrations, chosen, width, height, height_of(bands([test], scale, width), scale))

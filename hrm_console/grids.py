@@ -213,6 +213,7 @@ def _half_cell(upper: int, lower: int, colors: str) -> tuple[str, str]:
 def _cell_rows(picture: Picture, scale: Scale, look: Look) -> list[Row]:
     """One row of cells in each row, one or two characters a cell."""
     columns, tall, _ = scale.value
+    digits = look.digits and (look.colors == "none" or not picture.letters)  # letters among digits are hard to find
     rows: list[Row] = []
     for at, cells in enumerate(picture.grid):
         if picture.mask:
@@ -224,15 +225,15 @@ def _cell_rows(picture: Picture, scale: Scale, look: Look) -> list[Row]:
         row: Row = []
         for column, cell in enumerate(cells):
             letter, mark = picture.letters.get((at, column), ""), picture.marks.get((at, column), "")
-            row.append((_characters(cell, letter, mark, columns, look), _cell_style(cell, look.colors, bool(mark))))
+            row.append((_characters(cell, letter, mark, columns, digits), _cell_style(cell, look.colors, bool(mark))))
         rows.append(_joined(row))
         rows += [[(" " * len(text), style) for text, style in rows[-1]] for _ in range(tall - 1)]
     return rows
 
 
-def _characters(cell: int, letter: str, mark: str, columns: int, look: Look) -> str:
+def _characters(cell: int, letter: str, mark: str, columns: int, digits: bool) -> str:
     """What is written in a cell: letter or digit, then the mark. With room for one only: letter, mark, digit."""
-    first = letter or ("?" if cell == HOLE else str(cell) if look.digits else "")
+    first = letter or ("?" if cell == HOLE else str(cell) if digits else "")
     if columns == 1:
         return (letter or mark[:1] or first or " ")[:1]
     return (first + mark)[:2].ljust(columns)

@@ -42,9 +42,7 @@ LEFT_WIDTH = 54  # as in puzzles.tcss
 
 @final
 class PuzzlesScreen(Room):
-    """The tests of a run at one of the steps kept; without a run that of the run last looked at, else the newest.
-    `step` None follows the newest one.
-    """
+    """The tests of a run (None: the one last looked at, else the newest) at a step (None: the newest, followed)."""
 
     ROOM = "puzzles"
     AUTO_FOCUS = ""
@@ -69,7 +67,7 @@ class PuzzlesScreen(Room):
         self.tests = Choice(id="tests")
         self.words = Rows(id="words", classes="pane")
         self.grids = GridPane(id="grids")
-        self.tests.border_title, self.words.border_title, self.grids.border_title = "tests", "about the test", "grids"
+        self.words.border_title = "about the test"
 
     def compose(self) -> ComposeResult:
         yield Bar(self._title, id="title")
@@ -200,9 +198,8 @@ class PuzzlesScreen(Room):
         return self.title_text(f"puzzles of {self.source.run_id or 'a run'}{other}{step}", width)
 
     def _halting(self, width: int) -> Text:
-        palette = self.app.palette
-        right = said.board_text(self.board, self.state, palette)
-        return two_ends(said.halting_text(self.state, self.playing, palette), right, width, "")
+        right = said.board_text(self.board, self.state, self.app.palette)
+        return two_ends(said.halting_text(self.state, self.playing, self.app.palette), right, width, "")
 
     # Actions ----------------------------------------------------------------------------------------------------------
 

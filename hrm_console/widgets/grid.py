@@ -1,7 +1,6 @@
 """A pane of coloured grids, painted line by line: changed cells alone are repainted, so that scrubbing is cheap.
 
-rows of (text, style) from boards.py -> strips of Textual's line API. Every character takes one cell. A board of 30x30
-grids costs some ten kilobytes on the wire and the cells that one segment changed some hundred bytes. What is drawn
+rows of (text, style) from boards.py -> strips of Textual's line API. Every character takes one cell. What is drawn
 where is decided in boards.py.
 """
 

@@ -166,6 +166,8 @@ def test_a_30x30_test_fits_a_small_terminal_as_half_blocks():
     test = tuple(Picture(name, parse_grid(["5" * 30] * 30)) for name in ("test input 30x30", "target 30x30"))
     board = arrange([], test, 78, 19, Look())
     assert board.scale is Scale.HALF and len(board.rows) == 18
+    four = arrange([test] * 3, (*test, *test), 78, 19, Look())
+    assert four.scale is Scale.HALF and len(four.rows) == 36 and not four.shown and four.pages == 4
     assert max(map(len, text_of(board.rows))) <= 78
     assert height_of(bands([test], Scale.HALF, 78), Scale.HALF) == 18
 
