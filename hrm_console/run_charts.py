@@ -216,3 +216,12 @@ def colors_of(run_ids: Sequence[str]) -> dict[str, int]:
         free = [color for color in PALETTE if color not in found.values()]
         found[run_id] = wished if wished in free else free[0]
     return found
+
+
+def short_names(names: Sequence[str]) -> list[str]:
+    """Names without what they all begin with, up to a dash, a dot or the like: that tells no run from another."""
+    first, last = min(names, default=""), max(names, default="")
+    alike = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+    common = first[:alike] if len(names) > 1 else ""
+    cut = max((common.rfind(sign) for sign in "-_. /"), default=-1) + 1
+    return [name[cut:] or name for name in names]

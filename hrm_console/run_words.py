@@ -13,6 +13,7 @@ from rich.text import Text
 
 from hrm_console.charts.chart import Chart, entries
 from hrm_console.feed import Row, best_trivial
+from hrm_console.run_charts import Shown
 from hrm_console.theme import Palette
 from hrm_console.words import count, finite, number, plain, share, wrap
 from hrm_core.runs.files import items, mapping
@@ -21,9 +22,15 @@ LEAST_BAR, MOST_BAR = 8, 60
 SIGNS = {"line": "━", "points": "●", "guide": "┈"}
 
 
-def values_rows(charts: Sequence[Chart], moment: str, palette: Palette, width: int) -> list[Text]:
-    """Every series of every chart: at the crosshair, else the newest. `moment`: what is said of the crosshair."""
+def values_rows(
+    charts: Sequence[Chart], moment: str, palette: Palette, width: int, runs: Sequence[Shown] = ()
+) -> list[Text]:
+    """Every series of every chart: at the crosshair, else the newest. `moment`: what is said of the crosshair; runs:
+    those laid over one another, whose numbers stand in the charts."""
     rows = wrap(moment or "newest values; left and right move a crosshair", width - 1, palette.muted, indent=" ")
+    for run in runs if len(runs) > 1 else ():
+        row = Text.assemble((f" {run.label}", palette.key), (" ━ ", f"color({run.color})"), no_wrap=True, end="")
+        rows.append(row.append_text(plain(run.run_id, palette.text)))
     for chart in charts:
         column = min(22, max(8, width // 3))
         row = plain(f" {chart.title}", palette.muted, column)

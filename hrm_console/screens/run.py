@@ -1,9 +1,8 @@
 """One run: live curves, status, alarms, log, settings, halting, families, and every value at the crosshair.
 
-Shows the app's feed of the run (metrics.jsonl, evaluations.jsonl, events.jsonl, log.txt, read by the watching thread)
-and its line (status.json, result.json, run.json). A wide and tall terminal shows several panes at once, others a page
-at a time; only what is in sight is built. Keys: tables/run.py. The curves' own are in run_curves.py, the log's search
-in run_log.py.
+Shows the app's feed of the run (metrics.jsonl, evaluations.jsonl, events.jsonl, log.txt) and its line (status.json,
+result.json, run.json). A wide and tall terminal shows several panes at once, others a page at a time; only what is in
+sight is built. Keys: tables/run.py; what the curves' do is in run_curves.py, the log's in run_log.py.
 """
 
 from __future__ import annotations
@@ -197,7 +196,7 @@ class RunScreen(CurveRoom):
             for name in ("families", "families-beside"):
                 self._fill(name, lambda width: families_rows(newest, palette, width))
             words = f"at {moment_words(self.look, feed)}" if self.look.cursor is not None else ""
-            self._fill("values", lambda width: values_rows(self.charts(), words, palette, width))
+            self._fill("values", lambda width: values_rows(self.charts(), words, palette, width, self.shown_runs()))
         self.log_search.show()
         self.show_status()
         for bar in self.query("#reading, #legend, #tabs"):
@@ -207,10 +206,13 @@ class RunScreen(CurveRoom):
     def _set_bars(self) -> None:
         """The lines that are there only when they have something to say."""
         look, curves = self.look, self._in_sight(self.curves) or self.page == "values"
-        self.set_class(look.cursor is not None, "-crosshair")
         searched = self.page_mode and self.page == "log" and self.log_search.found is not None
-        self.set_class((curves and (look.cursor is not None or look.span is not None)) or searched, "-reading")
-        self.set_class(curves and len(self.shown_runs()) > 1, "-overlaid")
+        classes = {  # at once: each change of one would style the whole screen anew
+            "-crosshair": look.cursor is not None,
+            "-reading": (curves and (look.cursor is not None or look.span is not None)) or searched,
+            "-overlaid": curves and len(self.shown_runs()) > 1,
+        }
+        self.update_classes(classes, animate=False)
 
     @property
     def page_mode(self) -> bool:
@@ -235,9 +237,9 @@ class RunScreen(CurveRoom):
         return self.reading_text(width)
 
     def _tabs(self, width: int) -> Text:
-        shown = self.page == "curves" or not self.page_mode
+        shown, feed = self.page == "curves" or not self.page_mode, self.feed
         charts = self.curves.words(width < BRIEF_BELOW) if shown else ""
-        return tabs_text(self.page, self.line, charts, self.app.palette, width)
+        return tabs_text(self.page, self.line, charts, feed and feed.share, self.app.palette, width)
 
     def _keys(self, width: int) -> Text:
         hidden = idle_keys(self.line) | {f"page_{number}" for number in range(1, len(PAGES) + 1)}
@@ -247,8 +249,7 @@ class RunScreen(CurveRoom):
 
     def action_page(self, page: str) -> None:
         self.page = page
-        for name in PAGES:
-            self.set_class(name == page, f"-page-{name}")
+        self.update_classes({f"-page-{name}": name == page for name in PAGES}, animate=False)
         if page == "curves":
             self.set_focus(None)
         else:

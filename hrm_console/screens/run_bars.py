@@ -22,8 +22,9 @@ def banner_text(line: RunLine | None, palette: Palette, width: int) -> Text:
     return two_ends(plain(f" ▲ {alarm.name}: {alarm.sentence}"), more, width, palette.bar_alarm)
 
 
-def tabs_text(page: str, line: RunLine | None, charts: str, palette: Palette, width: int) -> Text:
-    """The pages by number, the one shown underlined; at the right which charts are in sight, where not all are."""
+def tabs_text(page: str, line: RunLine | None, charts: str, share: float | None, palette: Palette, width: int) -> Text:
+    """The pages by number, the one shown underlined; at the right how much of a long run is read so far, or which
+    charts are in sight, where not all are."""
     left, brief = Text(no_wrap=True, end=""), width < BRIEF_BELOW
     for number, name in enumerate(PAGES, 1):
         alarms = len(line.alarms) if name == "alarms" and line is not None else 0
@@ -31,5 +32,8 @@ def tabs_text(page: str, line: RunLine | None, charts: str, palette: Palette, wi
         left.append(f"{number} " if brief else f" {number} ", palette.key)
         style = f"{palette.strong} underline" if name == page else palette.warn if count else palette.muted
         left.append(f"{name}{count}", style).append(" ")
-    right = Text.assemble((charts, palette.muted), (" []", palette.key)) if charts else Text("")
+    if share is not None and share < 1:
+        right = Text(f"{100 * share:.0f} % read", palette.accent)
+    else:
+        right = Text.assemble((charts, palette.muted), (" []", palette.key)) if charts else Text("")
     return two_ends(left, right, width, "")

@@ -16,7 +16,16 @@ from hrm_console.charts.canvas import Markers
 from hrm_console.charts.chart import Chart, format_x
 from hrm_console.feed import Feed
 from hrm_console.listing import RunLine
-from hrm_console.run_charts import MOST_RUNS, ChartKind, Shown, catalogue, charts_of, chosen_kinds, colors_of
+from hrm_console.run_charts import (
+    MOST_RUNS,
+    ChartKind,
+    Shown,
+    catalogue,
+    charts_of,
+    chosen_kinds,
+    colors_of,
+    short_names,
+)
 from hrm_console.run_events import Moment, moments, next_moment
 from hrm_console.run_look import (
     SMOOTHING,
@@ -123,11 +132,10 @@ class CurveRoom(Room):
         """Which number and colour is which run."""
         runs, palette = self.shown_runs(), self.app.palette
         text = Text(no_wrap=True, end="")
-        room = max(6, (width - 1) // max(1, len(runs)) - 6)
-        for run in runs:
-            text.append(f" {run.label} ", palette.key).append("━ ", f"color({run.color})")
-            text.append_text(plain(middle(run.run_id, room), palette.strong if run.label == "1" else palette.text))
-            text.append(" ")
+        room = max(6, width // max(1, len(runs)) - 5)
+        for run, name in zip(runs, short_names([run.run_id for run in runs]), strict=True):
+            text.append(f" {run.label}", palette.key).append(" ━ ", f"color({run.color})")
+            text.append_text(plain(middle(name, room), palette.strong if run.label == "1" else palette.text))
         text.truncate(width, overflow="ellipsis")
         return text
 

@@ -13,7 +13,7 @@ from hrm_console.charts.chart import Chart
 from hrm_console.widgets.chart import ChartWidget
 
 LEAST_WIDTH, LEAST_HEIGHT = 44, 8
-MOST_SHOWN = 16
+MOST_SHOWN = 12
 
 
 def grid_for(width: int, height: int, num_charts: int) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from hrm_console.run_charts import (
     chosen_kinds,
     colors_of,
     run_charts,
+    short_names,
 )
 from hrm_console.run_look import Look
 from hrm_console.screens.run_pick import grouped, pick_rows
@@ -114,3 +115,9 @@ def test_the_list_of_charts_keeps_groups_together_and_marks_the_chosen():
     rows = pick_rows(kinds, {"loss"}, FULL, 70)
     assert sum(row.plain.startswith(" [x] ") for row in rows) == 1
     assert sum(group in "\n".join(row.plain for row in rows) for group in set(groups)) == len(set(groups))
+
+
+def test_names_lose_what_they_all_begin_with():
+    assert short_names(["cpu-arms-EXP-00-s1", "cpu-arms-EXP-01-s1"]) == ["00-s1", "01-s1"]
+    assert short_names(["one", "other"]) == ["one", "other"] and short_names(["a-b"]) == ["a-b"]
+    assert short_names(["a-", "a-b"]) == ["a-", "b"] and short_names([]) == []

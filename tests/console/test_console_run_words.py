@@ -9,10 +9,11 @@ import pytest
 
 from hrm_console.charts.chart import Chart, Guide, Line
 from hrm_console.charts.series import Series
-from hrm_console.listing import RunLine
+from hrm_console.listing import Alarm, RunLine
 from hrm_console.run_config import Differences, by_source, config_rows, flat
 from hrm_console.run_differences import differences_of
 from hrm_console.run_words import bar, families_rows, halting_rows, values_rows
+from hrm_console.screens.run_bars import PAGES, banner_text, tabs_text
 from hrm_console.theme import FULL
 from hrm_core.recipe.lay import build_recipe
 from hrm_core.recipe.toml_io import to_toml
@@ -154,3 +155,17 @@ def test_hostile_settings_and_empty_ones():
         deep = {"b": deep}
     assert len(list(flat(deep))) == 1
     assert by_source([], {}) == []
+
+
+def test_the_pages_fit_the_narrowest_usual_terminal_and_say_what_is_read():
+    line = RunLine("one", Path("one"), "EXP-00", "running", alarms=(Alarm("plateau", f"No gain. {ALL}", ""),))
+    for width in (0, 10, 80, 200):
+        text = tabs_text("log", line, "1-2/9", None, FULL, width)
+        assert text.cell_len == width
+        assert width < 80 or (all(name in text.plain for name in PAGES[:-1]) and text.plain.endswith("1-2/9 []"))
+        assert not dangerous(banner_text(line, FULL, width).plain)
+    calm = tabs_text("log", None, "1-2/9", None, FULL, 80).plain
+    assert all(name in calm for name in PAGES)
+    assert "alarms ▲1" in tabs_text("log", line, "", 1.0, FULL, 200).plain
+    assert tabs_text("log", None, "1-2/9", 0.404, FULL, 200).plain.endswith("40 % read")
+    assert banner_text(None, FULL, 80).plain == "" and "plateau" in banner_text(line, FULL, 80).plain
