@@ -21,9 +21,11 @@ from typing import NamedTuple, Self, final
 from hrm_console.charts.decimate import NAN, Column, Extremes, decimate
 
 STEP = "step"
+WHOLE = 1 - 1e-12  # of the weights of an average: from here on it is free of its pull to zero
 KEPT_WINDOWS = 4  # column lists kept: a zoomed and a whole view on two widget sizes
 
 
+Stretch = Callable[["array[float]"], list[float]]
 _EMPTY: array[float] = array("d")  # never changed
 
 
@@ -272,7 +274,7 @@ class Series:
         low, _ = self._extremes.low_high(0, len(self.ys))
         return self if low > 0 else self._follow(("positive", 0.0), lambda: _only_positive)
 
-    def _follow(self, key: tuple[str, float], make: Callable[[], Callable[[float], float]]) -> Series:
+    def _follow(self, key: tuple[str, float], make: Callable[[], Stretch]) -> Series:
         if key not in self._derived:
             for old in [name for name in self._derived if name[0] == key[0]]:  # one weight at a time is looked at
                 del self._derived[old]
@@ -283,32 +285,42 @@ class Series:
         derived.series._take(derived.function, self.ys)
         return derived.series
 
-    def _take(self, function: Callable[[float], float], source: array[float]) -> None:
-        for index in range(len(self.ys), len(source)):
-            value = function(source[index])
-            if isnan(value):
-                self._gaps.append(index)
-            self.ys.append(value)
+    def _take(self, function: Stretch, source: array[float]) -> None:
+        if len(self.ys) < len(source):
+            self.extend_values(function(source[len(self.ys) :]))
 
 
 class _Derived(NamedTuple):
     series: Series
-    function: Callable[[float], float]
+    function: Stretch
 
 
-def _averager(weight: float) -> Callable[[float], float]:
+def _averager(weight: float) -> Stretch:
+    """Averages of the next values; a loop in itself, since 100,000 points of nine curves are smoothed at one key."""
     total, mass = 0.0, 0.0
 
-    def average(value: float) -> float:
+    def average(values: array[float]) -> list[float]:
         nonlocal total, mass
-        if isnan(value):
-            return NAN
-        total = weight * total + (1 - weight) * value
-        mass = weight * mass + (1 - weight)
-        return total / mass
+        found, part = [], 1 - weight
+        if mass > WHOLE and not isnan(sum(values)):
+            held = total  # a local name, for speed
+            for value in values:
+                held = weight * held + part * value
+                found.append(held)
+            total = held
+            return found
+        for value in values:
+            if isnan(value):
+                found.append(NAN)
+                continue
+            total = weight * total + part * value
+            if mass <= WHOLE:
+                mass = weight * mass + part
+            found.append(total if mass > WHOLE else total / mass)
+        return found
 
     return average
 
 
-def _only_positive(value: float) -> float:
-    return value if value > 0 else NAN
+def _only_positive(values: array[float]) -> list[float]:
+    return [value if value > 0 else NAN for value in values]
