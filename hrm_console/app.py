@@ -18,13 +18,15 @@ from textual.binding import BindingType
 from textual.screen import ModalScreen, Screen
 
 from hrm_console import background
-from hrm_console.actions import EVERYWHERE, actions_of, bindings_of
+from hrm_console.actions import EVERYWHERE, bindings_of
 from hrm_console.asking import Answer, ask
 from hrm_console.feed import Feed
 from hrm_console.keys import keys_path, read_keymap
 from hrm_console.launching import Launcher, run_command
 from hrm_console.listing import RunLine
 from hrm_console.messages import Done, Failed, RunRead, RunsRead
+from hrm_console.palette import commands
+from hrm_console.queue_alarm import QueueAlarm
 from hrm_console.rooms import ROOMS
 from hrm_console.screens.base import Room
 from hrm_console.screens.runs import RunsScreen
@@ -83,6 +85,7 @@ class ConsoleApp(App[int]):
         self.session_due = False
         self.animation_level = "none"
         self.steering = Steering(self)
+        self.queue_alarm = QueueAlarm(self)
         self.watching = Watching(
             runs_dir, self.post_message, self.settings.number("console.refresh_s") if tick_s is None else tick_s
         )
@@ -102,6 +105,7 @@ class ConsoleApp(App[int]):
 
     def _begin(self) -> None:
         self.watching.start()
+        self.queue_alarm.start()
         self.in_background(lambda: read_session(self.runs_dir), self._session_read)
         self.in_background(lambda: read_keymap(self.keys_file or keys_path()), self.use_keymap)
         for problem in self.settings.problems:
@@ -113,14 +117,14 @@ class ConsoleApp(App[int]):
         self.set_keymap(self.keymap)
         for problem in problems:
             self.say(problem, bad=True)
-        self._tell_of_runs()
+        self.tell_of_runs()
 
     def use_settings(self, settings: UserSettings) -> None:
         """Have these settings from now on, in these colours; every screen draws anew when it is in sight."""
         self.settings = settings
         self.theme, self.palette = look_for(settings.text("console.theme"), self.console.color_system)
         self.watching.tick_s = settings.number("console.refresh_s")
-        self._tell_of_runs()
+        self.tell_of_runs()
 
     def lose_terminal(self) -> None:
         """Leave because the connection did; the next opening shows the run that was looked at."""
@@ -216,7 +220,7 @@ class ConsoleApp(App[int]):
             session = session.with_view("app", run="")
             self.remember(session)
         self.session = session
-        self._tell_of_runs()
+        self.tell_of_runs()
         self._open_wanted()
 
     # What the threads tell --------------------------------------------------------------------------------------------
@@ -230,7 +234,7 @@ class ConsoleApp(App[int]):
 
     def on_runs_read(self, message: RunsRead) -> None:
         self.runs, self.trouble, self.runs_known = message.runs, message.trouble, True
-        self._tell_of_runs()
+        self.tell_of_runs()
         self._open_wanted()
 
     def _open_wanted(self) -> None:
@@ -238,7 +242,8 @@ class ConsoleApp(App[int]):
             wanted, self.open_run = self.open_run, None
             self.show_run(wanted)
 
-    def _tell_of_runs(self) -> None:
+    def tell_of_runs(self) -> None:
+        """Have the screen in sight draw what it shows of all runs again."""
         screen = self.in_sight
         if isinstance(screen, Room):
             screen.runs_changed()
@@ -287,18 +292,8 @@ class ConsoleApp(App[int]):
         save_svg(self)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """The command palette: the actions of the screen below, from the same table as its keys, and the screens."""
-        room = getattr(screen, "ROOM", "")
-        for action in actions_of(room, self.keymap):
-            if action.id != "palette":
-                yield SystemCommand(
-                    f"{action.word} ({action.shown})",
-                    action.sentence,
-                    lambda call=action.call: self.run_on(screen, call),
-                )
-        for name, entry in ROOMS.items():
-            if entry.letter and name != room:
-                yield SystemCommand(f"go to {entry.title}", entry.sentence, lambda name=name: self.go(name))
+        """The command palette; palette.py says what it offers."""
+        return commands(self, screen)
 
     async def run_on(self, screen: Screen[object], call: str) -> None:
         """Run an action of the table as if its key had been pressed on a screen."""

@@ -40,7 +40,8 @@ class Room(Screen[None]):
 
     def title_text(self, name: str, width: int) -> Text:
         """The line above: app, `name`, folder; states and alarms of all runs."""
-        return title_line(name, self.app.runs_dir, self.app.runs, self.app.palette, width)
+        stopped = bool(self.app.queue_alarm.stopped)
+        return title_line(name, self.app.runs_dir, self.app.runs, self.app.palette, width, queue_stopped=stopped)
 
     def keys_text(self, width: int, hidden: frozenset[str] = NOTHING_HIDDEN) -> Text:
         """The line below: the keys of this screen as far as they fit, without the actions in `hidden`."""

@@ -27,14 +27,18 @@ def folder_words(folder: Path) -> str:
     return f"~/{folder.relative_to(home)}" if folder.is_relative_to(home) and folder != home else str(folder)
 
 
-def title_line(name: str, folder: Path, runs: Sequence[RunLine], palette: Palette, width: int) -> Text:
-    """App, screen, folder at the left; how many runs are in which state, and the alarms, at the right."""
+def title_line(
+    name: str, folder: Path, runs: Sequence[RunLine], palette: Palette, width: int, queue_stopped: bool = False
+) -> Text:
+    """App, screen, folder at the left; how many runs are in which state, a stopped queue and alarms at the right."""
     roomy = width >= 100
     right = Text(no_wrap=True, end="")
     states = Counter(line.state for line in runs)
     for state in COUNTED:
         if states[state] and (roomy or (name.startswith("runs") and state in ("running", "lost"))):
             right.append(f" {states[state]} {state} ", state_style(state, palette))
+    if queue_stopped:
+        right.append(" ■ queue stopped ", palette.bad)
     alarms = sum(len(line.alarms) for line in runs if not line.ended)
     if alarms:
         right.append(f" ▲ {alarms} alarm{'s' * (alarms > 1)} ", palette.bar_alarm)

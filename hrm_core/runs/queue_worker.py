@@ -25,6 +25,7 @@ from hrm_core.runs.files import integer, mapping, string
 from hrm_core.runs.launch import identity, start_process
 from hrm_core.runs.layout import RunFolder, new_run_id
 from hrm_core.runs.locks import FileLock
+from hrm_core.runs.notify import notify
 from hrm_core.runs.queue_records import DONE, FAILED, FOR_PINS, HELD, RUNNING, WAITING, Entry, Queue
 from hrm_core.runs.queue_status import BEAT_S, BEGINNING, log_path, write_status
 from hrm_core.runs.queue_store import change, queue_folder, read_queue, worker_lock_path
@@ -323,6 +324,8 @@ class Worker:
 
         change(self.runs_dir, alter)
         self.seen = None
+        if stop:
+            notify(self.around.settings().words("notify.command"), "hrm: the queue has stopped", stop)
 
     # Words ------------------------------------------------------------------------------------------------------------
 

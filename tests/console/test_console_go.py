@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 
 import pytest
 
@@ -21,6 +22,7 @@ from hrm_console.screens.go import GoScreen, places_of
 from hrm_console.screens.launch import LaunchScreen
 from hrm_console.screens.run import RunScreen
 from hrm_console.screens.runs import RunsScreen
+from hrm_core.runs.queue_store import change
 from hrm_core.runs.user_settings import SETTINGS, UserSettings
 
 
@@ -206,3 +208,21 @@ async def test_the_run_that_was_looked_at_when_the_connection_went_is_opened_aga
         await until(pilot, lambda: len(third.runs) == 2)
         await pilot.pause(0.3)
         assert isinstance(third.screen, RunsScreen)
+
+
+async def test_a_queue_that_stops_is_said_on_every_screen(runs, until, shown):
+
+    runs.make("one")
+    app = ConsoleApp(runs.folder, tick_s=0.05)
+    async with app.run_test(size=(100, 30), notifications=True) as pilot:
+        await until(pilot, lambda: app.runs)
+        change(runs.folder, lambda queue: replace(queue, stopped="2 failed after 3 s: \x1b]52;c;x\x07"))
+        app.show_run("one")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen))
+        app.queue_alarm.look()
+        await until(pilot, lambda: "queue stopped" in (shown(app).splitlines() or [""])[0])
+        await until(pilot, lambda: "2 failed after 3 s" in " ".join(shown(app).split()))
+        assert "\x1b" not in shown(app)
+        change(runs.folder, lambda queue: replace(queue, stopped=""))
+        app.queue_alarm.look()
+        await until(pilot, lambda: "queue stopped" not in (shown(app).splitlines() or ["queue stopped"])[0])

@@ -105,6 +105,16 @@ def test_a_run_that_fails_at_once_stops_the_queue(bench: Bench, do: str) -> None
     assert read_queue(bench.runs).stopped == ""
 
 
+def test_the_users_command_hears_of_a_queue_that_has_stopped(bench: Bench, tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    command = ("sh", "-c", 'printf "%s|%s" "$1" "$2" > "$0.new" && mv "$0.new" "$0"', str(said))
+    bench.put("fail")
+    bench.work(quick_s=60.0, settings=lambda: settings_with(command=command))
+    wait_for(said.exists)
+    title, _, text = said.read_text().partition("|")
+    assert title == "hrm: the queue has stopped" and text == read_queue(bench.runs).stopped
+
+
 def test_a_run_that_fails_later_does_not_stop_the_queue(bench: Bench) -> None:
     bench.put("fail")
     bench.put("finish")
