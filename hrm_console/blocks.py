@@ -38,11 +38,13 @@ ALIKE_LINES = 16  # fewer lines than these are read one by one
 @final
 @dataclass
 class Block:
-    """Some rows. Columns and axes are equally long; "step" is among the columns, and rises. last: the newest row."""
+    """Some rows. Columns and axes are equally long; "step" is among the columns, and rises. last: the newest row; gaps:
+    the columns that hold a nan, None where nobody has looked."""
 
     columns: Columns
     axes: Columns = field(default_factory=dict)
     last: Row = field(default_factory=dict)
+    gaps: frozenset[str] | None = None
 
     def __len__(self) -> int:
         return len(self.columns[STEP])

@@ -164,7 +164,8 @@ class Feed:
                 series.leave_gaps_out()
                 self._apart.add(name)
         if name not in self._apart:
-            series.extend_values(array("d", [NAN]) * len(block) if column is None else column)
+            finite = column is not None and block.gaps is not None and name not in block.gaps
+            series.extend_values(array("d", [NAN]) * len(block) if column is None else column, finite)
             if len(series) > series.num_finite and name not in BROKEN_BY_GAPS:
                 series.leave_gaps_out()
                 self._apart.add(name)

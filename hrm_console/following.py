@@ -28,8 +28,9 @@ DUTY = 0.25
 TAKEN_S = 2.0
 # A run has its turn for this long when others wait for theirs.
 TURN_S = 0.2
-# A run that is only passed on the way down a list is not opened: reading begins when the keys rest.
-REST_S = 0.05
+# A run that is only passed on the way down a list is not opened: where the choice has just changed, reading begins when
+# the keys rest.
+REST_S, JUST_S = 0.05, 0.3
 
 
 @final
@@ -128,6 +129,7 @@ class Following:
         # A folder that is let go and wanted again gets a new number: the app has forgotten its rows meanwhile.
         self._wanted: dict[Path, int] = {}
         self._count = 0
+        self._changed_s = self._before_s = -JUST_S
         self._leave = False
         self._thread = threading.Thread(target=self._loop, name="following", daemon=True)
 
@@ -149,6 +151,7 @@ class Following:
                 self._count += 1
                 wanted[folder] = self._wanted.get(folder, self._count)
             if wanted != self._wanted:
+                self._before_s, self._changed_s = self._changed_s, time.monotonic()
                 self._wanted = wanted  # never changed in place: the thread looks without the lock
                 self._wake.notify()
 
@@ -175,7 +178,7 @@ class Following:
     def _fit(self, followed: dict[tuple[Path, int], Followed]) -> None:
         """Let go of what is not wanted any more, and begin with what is new once the keys rest."""
         wanted = set(self._wanted.items())
-        while wanted - set(followed) and not self._leave:
+        while wanted - set(followed) and self._changed_s - self._before_s < JUST_S and not self._leave:
             with self._wake:
                 if set(self._wanted.items()) == wanted and not self._wake.wait(REST_S):
                     break

@@ -13,6 +13,7 @@ import sys
 import zlib
 from array import array
 from collections.abc import Callable
+from math import isfinite
 from typing import Any
 
 from hrm_console.blocks import STEP, Block, Columns
@@ -66,6 +67,7 @@ def pack_block(block: Block, share: float | None = None) -> bytes:
                 body += column.tobytes()
                 written.append((name, column))
         header[group] = described
+    header["gaps"] = [name for name, column in block.columns.items() if not isfinite(sum(column))]
     return pack(header, bytes(body))
 
 
@@ -77,11 +79,12 @@ def block_of(header: dict[str, Any], body: memoryview) -> Block:
             raise ValueError("a block of no rows")
         columns = _columns(header["columns"], body, count, {})
         axes = _columns(header["axes"], body, count, columns)
+        gaps = frozenset(map(str, header["gaps"]))
         if STEP not in columns:
             raise ValueError("a block without steps")
     except (KeyError, TypeError, OverflowError) as error:
         raise ValueError("a block that is none") from error
-    return Block(columns, axes, last)
+    return Block(columns, axes, last, gaps)
 
 
 def _columns(described: Any, body: memoryview, count: int, others: Columns) -> Columns:

@@ -23,7 +23,7 @@ from hrm_core.runs.files import open_regular, read_at
 from hrm_core.runs.tail import Place
 from hrm_core.runs.user_settings import cache_dir
 
-FORMAT = 1
+FORMAT = 2
 BUDGET_BYTES = 512 * 2**20
 HEAD_BYTES = 64
 MOST_BYTES = 2**30  # an index beyond it was not written here

@@ -146,11 +146,14 @@ class Series:
         rises = (not before or column[0] >= before[-1]) and all(map(le, column, islice(column, 1, None)))
         return rises and isfinite(column[0]) and isfinite(column[-1])
 
-    def extend_values(self, ys: Sequence[float]) -> None:
-        """Add the values of points whose place on the axes is there already; nan is a gap."""
+    def extend_values(self, ys: Sequence[float], finite: bool = False) -> None:
+        """Add the values of points whose place on the axes is there already; nan is a gap. finite: it is known that
+        there is none."""
         length = len(self.ys)
         values = as_array(ys)
-        if not isfinite(sum(values)):  # there is a nan or an infinity among them, or the sum is too large
+        if not finite and not isfinite(
+            sum(values)
+        ):  # there is a nan or an infinity among them, or the sum is too large
             for index, value in enumerate(values):
                 if not isfinite(value):
                     values[index] = NAN

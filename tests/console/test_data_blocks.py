@@ -176,6 +176,7 @@ def test_a_frame_gives_back_its_block() -> None:
     assert frame is not None and frame[0]["share"] == 0.5
     found = block_of(*frame)
     assert found.columns == block.columns and found.axes == block.axes and found.last == block.last
+    assert found.gaps == set()
     assert unpack(reader(b"")) is None
 
 
@@ -191,12 +192,13 @@ def test_a_frame_that_is_damaged_anywhere_is_an_error() -> None:
     "header",
     [
         {},
-        {"rows": 0, "last": {}, "columns": [], "axes": []},
-        {"rows": 2, "last": {}, "columns": [], "axes": []},
-        {"rows": 2, "last": {}, "columns": [["step", "at", 0]], "axes": []},
-        {"rows": 2, "last": {}, "columns": [["step", "same", "x"]], "axes": []},
-        {"rows": 2, "last": {}, "columns": [["step"]], "axes": []},
-        {"rows": 10**30, "last": {}, "columns": [["step", "constant", 1]], "axes": []},
+        {"rows": 0, "last": {}, "columns": [], "axes": [], "gaps": []},
+        {"rows": 1, "last": {}, "columns": [["step", "constant", 1]], "axes": []},
+        {"rows": 2, "last": {}, "columns": [], "axes": [], "gaps": []},
+        {"rows": 2, "last": {}, "columns": [["step", "at", 0]], "axes": [], "gaps": []},
+        {"rows": 2, "last": {}, "columns": [["step", "same", "x"]], "axes": [], "gaps": []},
+        {"rows": 2, "last": {}, "columns": [["step"]], "axes": [], "gaps": []},
+        {"rows": 10**30, "last": {}, "columns": [["step", "constant", 1]], "axes": [], "gaps": []},
         {"rows": "two", "last": 3, "columns": 1, "axes": None},
     ],
 )
@@ -218,5 +220,7 @@ def test_a_thinned_block_keeps_every_spike() -> None:
         list(fewer.columns["samples"]) == [step * 32 for step in fewer.columns["step"]] == list(fewer.axes["samples"])
     )
     assert set(fewer.columns["gap"]) == {2.0}
+    frame = unpack(reader(pack_block(block)))
+    assert frame is not None and block_of(*frame).gaps == {"gap"}
     assert thinned(block, 1) is block
     assert factor_for(1000) == 1 and factor_for(3_800_000) == 8

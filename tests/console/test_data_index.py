@@ -158,7 +158,7 @@ def test_a_damaged_index_is_none_and_is_made_again(metrics: Path, harm: str) -> 
         path.unlink()
         path.mkdir()
     elif harm == "other format":
-        path.write_bytes(data.replace(b'"format":1', b'"format":0', 1))
+        path.write_bytes(data.replace(b'"format":2', b'"format":1', 1))
     else:
         cut = data[: len(data) // 2]
         path.write_bytes({"torn": cut, "flipped": cut + b"\x00\xff" + data[len(cut) + 2 :], "empty": b""}[harm])
@@ -336,4 +336,4 @@ def test_saving_where_nothing_can_be_written_is_no_error(metrics: Path) -> None:
     blocked = metrics.parent / "blocked"
     blocked.write_text("")
     assert save_index(blocked / "rows", index, metrics) is None
-    assert index_file.FORMAT == 1
+    assert index_file.FORMAT == 2
