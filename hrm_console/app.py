@@ -32,6 +32,7 @@ from hrm_console.screens.base import Room
 from hrm_console.screens.runs import RunsScreen
 from hrm_console.session import Session, read_session, write_session
 from hrm_console.steering import Steering
+from hrm_console.styles import FIRST, read_rest
 from hrm_console.terminal import is_gone, leave_on_signals
 from hrm_console.theme import THEMES, look_for
 from hrm_console.watching import Watching
@@ -41,6 +42,7 @@ from hrm_core.runs.user_settings import UserSettings, read_settings
 FEED_PAUSE_S = 0.1
 TOAST_LENGTH = 300
 FIRST_FRAME_S = 0.02
+STYLES_S, STYLES_LATEST_S = 0.1, 2.0  # after the list of runs is shown; after the start
 REMEMBER_S = 1.0
 GONE_S = 2.0
 Result = TypeVar("Result")
@@ -51,7 +53,7 @@ class ConsoleApp(App[int]):
     """`runs_dir` holds the runs; `launcher` runs an argv to its end; `open_run` is opened when it is first seen."""
 
     TITLE = "hrm-console"
-    CSS_PATH = sorted((Path(__file__).parent / "screens").glob("*.tcss"))
+    CSS_PATH = list(FIRST)
     BINDINGS: ClassVar[list[BindingType]] = bindings_of(EVERYWHERE)
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-short"), (36, "-tall")]
@@ -104,6 +106,7 @@ class ConsoleApp(App[int]):
         self.set_timer(FIRST_FRAME_S, self._begin)
 
     def _begin(self) -> None:
+        self.set_timer(STYLES_LATEST_S, lambda: read_rest(self))
         self.watching.start()
         self.queue_alarm.start()
         self.in_background(lambda: read_session(self.runs_dir), self._session_read)
@@ -171,6 +174,7 @@ class ConsoleApp(App[int]):
             while self.screen is not open_one:
                 self.pop_screen()
             return
+        read_rest(self)
         made = getattr(importlib.import_module(f"hrm_console.screens.{entry.module}"), entry.attribute)
         self.push_screen(made(*arguments))
 
@@ -233,6 +237,8 @@ class ConsoleApp(App[int]):
         self.say(message.reason, bad=True)
 
     def on_runs_read(self, message: RunsRead) -> None:
+        if not self.runs_known:
+            self.set_timer(STYLES_S, lambda: read_rest(self))
         self.runs, self.trouble, self.runs_known = message.runs, message.trouble, True
         self.tell_of_runs()
         self._open_wanted()

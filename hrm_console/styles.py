@@ -1,0 +1,25 @@
+"""The styles of the screens: those of the first frame at once, the others when it is out.
+
+`screens/*.tcss` -> the app's stylesheet. To read all of them before the first frame took a tenth of a second.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from textual.app import App
+
+FOLDER = Path(__file__).parent / "screens"
+FIRST = tuple(FOLDER / name for name in ("app.tcss", "runs.tcss"))
+
+
+def read_rest(app: App[Any]) -> None:
+    """Read the styles that are not there yet; what is on the screen is dressed anew only if a key was quicker."""
+    missing = [path for path in sorted(FOLDER.glob("*.tcss")) if not app.stylesheet.has_source(str(path))]
+    if missing:
+        app.stylesheet.read_all(missing)
+        if len(app.screen_stack) > 1:
+            app.refresh_css(animate=False)
+        else:
+            app.stylesheet.reparse()
