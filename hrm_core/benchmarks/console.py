@@ -146,8 +146,10 @@ class Bench:
             for name, value in os.environ.items()
             if not name.startswith(("TEXTUAL", "SSH_")) and name not in ("COLORTERM", "LINES", "COLUMNS")
         }
-        own = {"TERM": "xterm-256color", "XDG_CONFIG_HOME": str(self.home / "config")}
-        return kept | own | {"XDG_CACHE_HOME": str(self.home / "cache")}
+        # What is installed has been compiled once; a checkout may be told not to be.
+        kept.pop("PYTHONDONTWRITEBYTECODE", None)
+        own = {"PYTHONPYCACHEPREFIX": "compiled", "XDG_CONFIG_HOME": "config", "XDG_CACHE_HOME": "cache"}
+        return kept | {"TERM": "xterm-256color"} | {name: str(self.home / part) for name, part in own.items()}
 
     def forget(self, part: str = "") -> None:
         """Throw the console's caches away, or some of them."""
