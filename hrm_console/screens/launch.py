@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, final
 
 from rich.text import Text
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
@@ -72,8 +72,7 @@ class LaunchScreen(Room):
         self.machine: Machine | None = None
         self.asked: Form | None = None
         self.answer: Answered | None = None
-        self.starting = ""
-        self.failure = ""
+        self.starting = self.failure = ""
         self.experiments = Choice(id="experiments")
         helped(self.experiments, "Every experiment, your own (marked *) first. Enter goes on to the overrides.")
         self.settings_list = SettingsList(id="settings-list")
@@ -255,6 +254,7 @@ class LaunchScreen(Room):
         await self.run_action({self.queue_button: "queue", self.save_button: "save"}.get(message.press, "start"))
 
     @on(OverridesField.Suggested)
+    @on(events.DescendantBlur)  # a field may lose the focus a moment after the next one has it
     def on_descendant_focus(self) -> None:
         self.draw()
 

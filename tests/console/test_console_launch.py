@@ -187,3 +187,15 @@ def test_a_child_tells_how_it_went():
     said = run_command([sys.executable, "-c", r"import sys; sys.exit('error: \x1b]52;c;AAAA\x07 bad')"])
     assert not said.ok and said.text.startswith("error: ") and "\x1b" not in said.text and "\x07" not in said.text
     assert not run_command(["/no/such/program"]).ok
+
+
+async def test_what_the_form_says_follows_the_focus(runs, until, shown):
+    """Help while the overrides are typed, the verdict as soon as they are left: also without another key."""
+    app = ConsoleApp(runs.folder, tick_s=0.05)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await pilot.press("n")
+        await until(pilot, lambda: "can start" in shown(app))
+        await pilot.press("enter", *"training.seed=2")
+        await until(pilot, lambda: "training.seed: " in shown(app) and "can start" not in shown(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: "can start" in shown(app))
