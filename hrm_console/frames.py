@@ -57,10 +57,10 @@ def pack_block(block: Block, share: float | None = None) -> bytes:
     for group, columns in (("columns", block.columns), ("axes", block.axes)):
         described: list[list[Any]] = []
         for name, column in columns.items():
-            same = next((key for key, other in written if other == column), None) if group == "axes" else None
+            same = next((key for key, other in written if _equal(other, column)), None) if group == "axes" else None
             if same is not None:
                 described.append([name, "same", same])
-            elif column.count(column[0]) == count:
+            elif column[0] == column[-1] and column.count(column[0]) == count:
                 described.append([name, "constant", column[0]])
             else:
                 described.append([name, "at", len(body)])
@@ -69,6 +69,10 @@ def pack_block(block: Block, share: float | None = None) -> bytes:
         header[group] = described
     header["gaps"] = [name for name, column in block.columns.items() if not isfinite(sum(column))]
     return pack(header, bytes(body))
+
+
+def _equal(first: array[float], second: array[float]) -> bool:
+    return first[0] == second[0] and first[-1] == second[-1] and first == second
 
 
 def block_of(header: dict[str, Any], body: memoryview) -> Block:

@@ -8,10 +8,12 @@ segment of the file. Ends by itself when nobody listens any more. An empty FOLDE
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from hrm_console.axes import Axes
@@ -90,6 +92,8 @@ def all_blocks(descriptor: int, parts: list[tuple[int, int]]) -> Iterator[tuple[
 def _second_reader(descriptor: int, parts: list[tuple[int, int]]) -> int:
     """The end of a pipe from a process that reads these segments. Forked: nothing else runs in this process."""
     ours, theirs = os.pipe()
+    with suppress(OSError):
+        fcntl.fcntl(ours, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     if os.fork():
         os.close(theirs)
         return ours

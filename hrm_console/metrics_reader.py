@@ -7,12 +7,14 @@ What is appended later is read here. A file that was cut or replaced is to be be
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import final
 
@@ -27,6 +29,7 @@ from hrm_core.runs.tail import LineTail, Place
 LARGE_BYTES = 2**20  # 1,800 rows: some 30 ms of reading
 DIRECT_LINES = 500  # in one go: the app's thread waits for no longer than some 5 ms
 LOOK_S = 0.1
+PIPE_BYTES = 2**20
 Piece = tuple[Block, float | None]
 
 
@@ -107,6 +110,9 @@ class MetricsReader:
         child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         assert child.stdout is not None
         pipe = child.stdout.fileno()
+        with suppress(OSError):
+            # Some blocks fit, so that neither process waits for the other while the app takes one.
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
         def read(count: int) -> bytes:
             parts = bytearray()

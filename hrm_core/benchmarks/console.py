@@ -46,7 +46,7 @@ ALL_DRAWN: Final = re.compile(r"train 0\.48\d1\b")
 DOWN, UP, RIGHT, LEFT, ENTER, PAGE_DOWN, HOME = b"\x1b[B", b"\x1b[A", b"\x1b[C", b"\x1b[D", b"\r", b"\x1b[6~", b"\x1b[H"
 ESCAPE: Final = b"\x1b"
 LIST_KEYS: Final = (DOWN, DOWN, DOWN, UP, DOWN, PAGE_DOWN, DOWN, HOME, DOWN, DOWN)
-RUN_KEYS: Final = (LEFT, LEFT, RIGHT, b"+", LEFT, b"-", b"x", b"y", b"e", b"0")
+RUN_KEYS: Final = (LEFT, LEFT, RIGHT, b"+", LEFT, b"x", b"-", b"y", b"e", b"+", b"0")
 QUIET_S: Final = 0.08
 LOST_S: Final = 3.0
 
