@@ -180,6 +180,7 @@ class ConsoleApp(App[int]):
 
     def show_run(self, run_id: str) -> None:
         """Open a run's screen."""
+        self.follow(self.line_of(run_id))  # read while the screen is being made
         self.subject = run_id
         self.go("run", run_id)
 
