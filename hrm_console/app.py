@@ -39,7 +39,7 @@ from hrm_console.watching import Watching
 from hrm_core.runs.text import clean
 from hrm_core.runs.user_settings import UserSettings, read_settings
 
-FEED_PAUSE_S = 0.1
+FEED_PAUSE_S, READING_PAUSE_S = 0.1, 0.5
 TOAST_LENGTH = 300
 FIRST_FRAME_S = 0.02
 STYLES_S, STYLES_LATEST_S = 0.1, 2.0  # after the list of runs is shown; after the start
@@ -259,10 +259,12 @@ class ConsoleApp(App[int]):
         feed = self.feed_of(message.batch.run_id)
         if feed is not None:
             feed.take(message.batch)
-            if not self.feed_due:
+            if message.batch.share == 1.0:
+                self._publish_feed()
+            elif not self.feed_due:
                 # A long file comes in a hundred batches; its curves are drawn some of the times, not all of them.
                 self.feed_due = True
-                self.set_timer(FEED_PAUSE_S, self._publish_feed)
+                self.set_timer(FEED_PAUSE_S if message.batch.share is None else READING_PAUSE_S, self._publish_feed)
         self.watching.taken()
 
     def _publish_feed(self) -> None:
@@ -279,8 +281,8 @@ class ConsoleApp(App[int]):
         if not isinstance(self.screen, HelpScreen):
             self.push_screen(HelpScreen())
 
-    def action_launch(self) -> None:
-        self.go("launch")
+    def action_visit(self, room: str) -> None:
+        self.go(room)
 
     def action_go(self) -> None:
         from hrm_console.screens.go import GoScreen

@@ -54,4 +54,13 @@ MORE: tuple[Action, ...] = (
     ),
     Action("remove_this", "y", "y", "answer('y')", "remove it", "Remove the run for good.", ("run_remove",)),
     Action("remove_marked", "a", "a", "answer('a')", "all marked", "Remove the marked runs for good.", ("run_remove",)),
+    Action(
+        "compare",
+        "c",
+        "c",
+        "app.visit('compare')",
+        "compare",
+        "Hold the marked runs against the baseline.",
+        ("runs",),
+    ),
 )

@@ -6,7 +6,23 @@ from hrm_console.action import Action
 
 ACTIONS: tuple[Action, ...] = (
     Action(
-        "launch", "n", "n", "app.launch", "new run", "Choose an experiment and start a run.", ("runs", "run", "queue")
+        "its_puzzles",
+        "u",
+        "u",
+        "app.visit('puzzles')",
+        "puzzles",
+        "Show what the run answered, test by test, as grids.",
+        ("runs", "run"),
+        footer=False,
+    ),
+    Action(
+        "launch",
+        "n",
+        "n",
+        "app.visit('launch')",
+        "new run",
+        "Choose an experiment and start a run.",
+        ("runs", "run", "queue"),
     ),
     Action(
         "stop",

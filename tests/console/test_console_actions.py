@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
 from hrm_console.actions import ACTIONS, EVERYWHERE, MOVEMENT, SCREENS, actions_of, bindings_of
 from hrm_console.app import ConsoleApp
+from hrm_console.key_table import with_table
 from hrm_console.rooms import ROOMS
 from hrm_console.screens.archive_ask import AskScreen
 from hrm_console.screens.archive_prune import PruneScreen
@@ -116,3 +118,9 @@ async def test_the_palette_offers_the_actions_of_the_screen(runs):
         assert "go to Launch" in [command.title for command in app.get_system_commands(app.screen)]
         titles = [command.title for command in app.get_system_commands(app.screen)]
     assert "new run (n)" in titles and "quit (^q)" in titles and "zoom (z)" not in titles
+
+
+def test_the_table_of_keys_in_the_readme_is_the_table_of_actions():
+    """`python -m hrm_console.key_table README.md` writes it anew."""
+    text = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+    assert with_table(text) == text
