@@ -9,12 +9,17 @@ import select
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
+from real_terminal import PtyTerminal
 
 from hrm_console.app import ConsoleApp
 from hrm_console.once import print_once
+from hrm_console.rooms import ROOMS
 from hrm_console.screens.run import RunScreen
+from hrm_core.runs.predictions import write_predictions, write_tasks
+from hrm_core.runs.snapshots import write_meta
 from hrm_core.runs.text import clean
 
 PAYLOADS = (
@@ -33,6 +38,7 @@ PAYLOADS = (
     "x" * 5_000,
 )
 ALL = " ".join(PAYLOADS)
+RAW = (b"\x1b]52", b"\x1b]0;pwned", b"\x1bc", b"\x9d0;pwned", b"\xe2\x80\xae", b"\x1b[6n", b"\x05")
 
 
 def hostile_run(runs):
@@ -50,6 +56,38 @@ def hostile_run(runs):
     )
     (runs.folder / "evil\x1b]0;pwned\x07").mkdir()
     (runs.folder / "evil\x1b]0;pwned\x07" / "run.json").write_text(json.dumps({"experiment": ALL}))
+
+
+def hostile_surroundings(runs):
+    """A finished run with hostile predictions and an archived best, a hostile queue and a hostile experiment of one's
+    own: what every screen shows comes from somebody else."""
+    folder = runs.make("two", "finished", experiment=ALL)
+    task = {"task": f"t{ALL[:200]}", "source": ALL, "families": [ALL], "descriptors": {ALL[:50]: ALL}}
+    grid = ["12", "3\x1b"]
+    record = {"task": f"t{ALL[:200]}", "test": 0, "families": [ALL], "input": grid, "target": grid, "predicted": ["1"]}
+    write_tasks(folder, [{**task, "demonstrations": [{"input": grid, "target": [ALL]}]}])
+    write_predictions(folder, 100, [{**record, "confidence": ALL, "halt_logit": [ALL]}, {"task": ALL}])
+    best = folder / "archive" / "best-00000100"
+    best.mkdir(parents=True)
+    for name in ("recipe.toml", "log.txt", "evaluation.json", "status.json"):
+        (best / name).write_text(json.dumps({"metrics": {ALL: 1.0}, "note": ALL}))
+    write_meta(best, {"step": 100, "metric": ALL, "value": 0.5, "note": ALL})
+    queue = runs.folder / "queue"
+    queue.mkdir()
+    entry = {
+        "id": "1",
+        "experiment": ALL,
+        "overrides": [ALL],
+        "name": ALL,
+        "state": "held",
+        "reason": ALL,
+        "after": ALL,
+    }
+    (queue / "queue.json").write_text(json.dumps({"format": 1, "stopped": ALL, "entries": [entry]}))
+    mine = Path(os.environ["XDG_CONFIG_HOME"]) / "hrm-console" / "experiments"
+    mine.mkdir(parents=True)
+    (mine / "evil.toml").write_text(f"title = {json.dumps(ALL)}\nbase = {json.dumps(ALL)}\n")
+    (mine.parent / "settings.toml").write_text(f"[console]\ntheme = {json.dumps(ALL)}\n")
 
 
 def dangerous(text):
@@ -124,5 +162,32 @@ def test_through_a_real_terminal_nothing_of_a_payload_arrives_and_ctrl_q_leaves_
         child.kill()
         child.wait()
         os.close(ours)
-    for raw in (b"\x1b]52", b"\x1b]0;pwned", b"\x1bc", b"\x9d0;pwned", b"\xe2\x80\xae", b"\x1b[6n", b"\x05"):
+    for raw in RAW:
         assert raw not in seen, raw
+
+
+def test_no_screen_sends_a_payload_to_a_real_terminal(runs):
+    """Every screen, its help and its line, with hostile files of every kind: nothing arrives raw."""
+    hostile_run(runs)
+    hostile_surroundings(runs)
+    environment = {**os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8"}
+    argv = [sys.executable, "-m", "hrm_console", "--runs", str(runs.folder)]
+    terminal = PtyTerminal(argv, (120, 40), environment)
+    try:
+        terminal.wait_for("two")
+        for room in sorted(ROOMS.values(), key=lambda room: room.letter == "r"):  # the runs screen, where we are, last
+            if not room.letter:
+                continue
+            terminal.send("g")
+            terminal.wait_for("go to")
+            terminal.send(room.letter)
+            terminal.wait_for(lambda text, room=room: "─ go to" not in text)
+            for key in ("?", "Escape", "Down", "Enter", "Escape"):
+                terminal.send(key)
+                terminal.read(0.4)
+        terminal.send("C-q")
+        assert os.waitpid(terminal.pid, 0)[1] == 0
+    finally:
+        os.close(terminal.descriptor)
+    for raw in RAW:
+        assert raw not in terminal.raw, raw

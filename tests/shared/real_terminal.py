@@ -145,7 +145,7 @@ class PtyTerminal(Terminal):
 
     def __init__(self, argv: Sequence[str], size: tuple[int, int], environment: Mapping[str, str]) -> None:
         self.screen = Screen(*size)
-        self.received = 0
+        self.raw = bytearray()  # every byte that reached the terminal
         pid, self.descriptor = pty.fork()
         if pid == 0:
             os.execve(argv[0], list(argv), dict(environment))
@@ -170,7 +170,7 @@ class PtyTerminal(Terminal):
             if not part:
                 break
             got += part
-        self.received += len(got)
+        self.raw += got
         self.screen.feed(got)
         return got
 
