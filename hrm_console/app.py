@@ -32,7 +32,7 @@ from hrm_console.screens.base import Room
 from hrm_console.screens.runs import RunsScreen
 from hrm_console.session import Session, read_session, write_session
 from hrm_console.steering import Steering
-from hrm_console.styles import FIRST, read_rest
+from hrm_console.styles import FIRST, prepare, read_rest
 from hrm_console.terminal import is_gone, leave_on_signals
 from hrm_console.theme import THEMES, look_for
 from hrm_console.watching import Watching
@@ -239,7 +239,7 @@ class ConsoleApp(App[int]):
 
     def on_runs_read(self, message: RunsRead) -> None:
         if not self.runs_known:
-            self.set_timer(STYLES_S, lambda: read_rest(self))
+            self.set_timer(STYLES_S, lambda: prepare(self))
         self.runs, self.trouble, self.runs_known = message.runs, message.trouble, True
         self.tell_of_runs()
         self._open_wanted()
