@@ -20,14 +20,15 @@ from textual.screen import ModalScreen, Screen
 from hrm_console import background
 from hrm_console.actions import EVERYWHERE, bindings_of
 from hrm_console.asking import Answer, ask
-from hrm_console.feed import Feed
 from hrm_console.keys import keys_path, read_keymap
 from hrm_console.launching import Launcher, run_command
-from hrm_console.listing import RunLine
 from hrm_console.messages import Done, Failed, RunRead, RunsRead
 from hrm_console.palette import commands
 from hrm_console.queue_alarm import QueueAlarm
 from hrm_console.rooms import ROOMS
+from hrm_console.rows.feed import Feed
+from hrm_console.rows.listing import RunLine
+from hrm_console.rows.watching import Watching
 from hrm_console.screens.base import Room
 from hrm_console.screens.runs import RunsScreen
 from hrm_console.session import Session, read_session, write_session
@@ -35,7 +36,6 @@ from hrm_console.steering import Steering
 from hrm_console.styles import FIRST, prepare, read_rest
 from hrm_console.terminal import is_gone, leave_on_signals
 from hrm_console.theme import THEMES, look_for
-from hrm_console.watching import Watching
 from hrm_core.runs.text import clean
 from hrm_core.runs.user_settings import UserSettings, read_settings
 

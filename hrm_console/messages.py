@@ -8,8 +8,8 @@ from typing import Any, final
 
 from textual.message import Message
 
-from hrm_console.feed import Batch
-from hrm_console.listing import RunLine
+from hrm_console.rows.feed import Batch
+from hrm_console.rows.listing import RunLine
 
 
 @final

@@ -12,17 +12,17 @@ from rich.console import Console
 from rich.text import Text
 
 from hrm_console.charts.chart import Chart
-from hrm_console.columns import columns_for, header_row, run_row
-from hrm_console.describe import preview_rows
-from hrm_console.feed import Feed
-from hrm_console.listing import RunLine, newest_first
-from hrm_console.run_charts import run_charts
-from hrm_console.runs_view import Chooser
+from hrm_console.rows.feed import Feed
+from hrm_console.rows.listing import RunLine, newest_first
+from hrm_console.rows.watching import Lines, Tails
 from hrm_console.screens.frame import title_line
 from hrm_console.screens.runs_words import has_view_line, title_words, view_line
 from hrm_console.session import read_session
 from hrm_console.theme import palette_for
-from hrm_console.watching import Lines, Tails
+from hrm_console.views.run.charts import run_charts
+from hrm_console.views.run.describe import preview_rows
+from hrm_console.views.runs.columns import columns_for, header_row, run_row
+from hrm_console.views.runs.view import Chooser
 from hrm_console.words import wrap
 from hrm_core.errors import UserError
 

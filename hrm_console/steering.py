@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, final
 
-from hrm_console.describe import can_resume, can_steer
 from hrm_console.launching import Outcome, resume_argv, steer
-from hrm_console.listing import RunLine
+from hrm_console.rows.listing import RunLine
 from hrm_console.screens.stop import StopScreen
+from hrm_console.views.run.describe import can_resume, can_steer
 
 if TYPE_CHECKING:
     from hrm_console.app import ConsoleApp

@@ -17,14 +17,14 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Input, Label
 
-from hrm_console import archive_page as page
-from hrm_console import archive_words as words
 from hrm_console.actions import bindings_of
-from hrm_console.archive_reading import Reading, View, view_of
-from hrm_console.feed import Row
+from hrm_console.rows.feed import Row
 from hrm_console.screens import archive_steps as steps
 from hrm_console.screens.base import NOTHING_HIDDEN, Room
 from hrm_console.screens.frame import folder_words
+from hrm_console.views.archive import page as page
+from hrm_console.views.archive import words as words
+from hrm_console.views.archive.reading import Reading, View, view_of
 from hrm_console.widgets.bar import Bar
 from hrm_console.widgets.filter_line import FilterLine
 from hrm_console.widgets.lines import Choice, Rows

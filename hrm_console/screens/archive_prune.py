@@ -16,8 +16,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Label
 
 from hrm_console.actions import bindings_of
-from hrm_console.archive_words import byte_size
 from hrm_console.theme import Palette
+from hrm_console.views.archive.words import byte_size
 from hrm_console.widgets.lines import Rows
 from hrm_console.words import finite, middle, plain, share, wrap
 from hrm_core.runs.archive import Listing

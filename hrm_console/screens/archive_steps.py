@@ -11,11 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hrm_console.archive_words import byte_size, overrides_line
 from hrm_console.asking import Answer, ask
 from hrm_console.rooms import ROOMS
 from hrm_console.screens.archive_ask import AskScreen
 from hrm_console.screens.archive_prune import PruneScreen
+from hrm_console.views.archive.words import byte_size, overrides_line
 from hrm_console.words import LIVE
 from hrm_core.errors import UserError
 from hrm_core.runs import archive_changes

@@ -16,16 +16,16 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 
-from hrm_console import compare_words as words
 from hrm_console.actions import bindings_of
-from hrm_console.compare_charts import FIRST_CHOICE, compare_charts, look_after, next_choice, shown_runs
-from hrm_console.compare_state import FILTERS, Chosen, chosen_runs, differing, listed_tests
-from hrm_console.comparing import Comparing
 from hrm_console.exporting import save_csv
-from hrm_console.feed import Feed
-from hrm_console.listing import RunLine
-from hrm_console.run_charts import MOST_RUNS, Look, Shown, colors_of
+from hrm_console.rows.feed import Feed
+from hrm_console.rows.listing import RunLine
 from hrm_console.screens.base import Room
+from hrm_console.views.compare import words as words
+from hrm_console.views.compare.charts import FIRST_CHOICE, compare_charts, look_after, next_choice, shown_runs
+from hrm_console.views.compare.comparing import Comparing
+from hrm_console.views.compare.state import FILTERS, Chosen, chosen_runs, differing, listed_tests
+from hrm_console.views.run.charts import MOST_RUNS, Look, Shown, colors_of
 from hrm_console.widgets.bar import Bar
 from hrm_console.widgets.chart_grid import ChartGrid
 from hrm_console.widgets.lines import Choice, Rows

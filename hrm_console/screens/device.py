@@ -16,10 +16,10 @@ from textual.binding import BindingType
 from textual.containers import Horizontal
 
 from hrm_console.actions import bindings_of
-from hrm_console.device_history import History
-from hrm_console.device_words import Energy, device_rows, queue_lines
-from hrm_console.run_look import reference
 from hrm_console.screens.base import Room
+from hrm_console.views.device.history import History
+from hrm_console.views.device.words import Energy, device_rows, queue_lines
+from hrm_console.views.run.look import reference
 from hrm_console.widgets.bar import Bar, two_ends
 from hrm_console.widgets.chart_grid import ChartGrid
 from hrm_console.widgets.lines import Rows

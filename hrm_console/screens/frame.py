@@ -12,9 +12,9 @@ from pathlib import Path
 from rich.text import Text
 
 from hrm_console.actions import EVERYWHERE, actions_of
-from hrm_console.describe import can_resume, can_steer
-from hrm_console.listing import RunLine
+from hrm_console.rows.listing import RunLine
 from hrm_console.theme import Palette
+from hrm_console.views.run.describe import can_resume, can_steer
 from hrm_console.widgets.bar import two_ends
 from hrm_console.words import middle, plain, state_style
 

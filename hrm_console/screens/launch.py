@@ -40,8 +40,8 @@ from hrm_console.widgets.press import Press
 
 if TYPE_CHECKING:
     from hrm_console.app import ConsoleApp
-    from hrm_console.launch_device import Machine
-    from hrm_console.recipes import Card
+    from hrm_console.views.launch.machine import Machine
+    from hrm_console.views.launch.recipes import Card
 
 OTHER_ROWS = 16
 IDLE_KEYS = frozenset({"queue_run", "save_mine", "preset_next", "all_settings", "find_setting", "own_value"})

@@ -14,9 +14,9 @@ from textual.message import Message
 from hrm_console.screens.launch_words import Answered, Form
 
 if TYPE_CHECKING:
-    from hrm_console.launch_device import Machine
-    from hrm_console.recipes import Card
     from hrm_console.screens.launch import LaunchScreen
+    from hrm_console.views.launch.machine import Machine
+    from hrm_console.views.launch.recipes import Card
     from hrm_core.recipe.schema_info import SettingInfo
 
 
@@ -33,9 +33,9 @@ class Loaded(Message):
 
 def load(post: Callable[[Message], object]) -> None:
     """Read what the form is made from."""
-    from hrm_console.launch_device import this_machine
-    from hrm_console.overrides import keys
-    from hrm_console.recipes import cards
+    from hrm_console.views.launch.machine import this_machine
+    from hrm_console.views.launch.overrides import keys
+    from hrm_console.views.launch.recipes import cards
 
     found, problems = cards()
     post(Loaded(found, problems, tuple(keys().values()), this_machine()))
@@ -47,9 +47,9 @@ def checker(screen: LaunchScreen, form: Form) -> Callable[[], None]:
     cursor, post = screen.overrides.cursor_position, screen.post_message
 
     def work() -> None:
-        from hrm_console.overrides import helpful
-        from hrm_console.predicting import measured_runs
-        from hrm_console.recipes import check, check_longer
+        from hrm_console.views.launch.overrides import helpful
+        from hrm_console.views.launch.predicting import measured_runs
+        from hrm_console.views.launch.recipes import check, check_longer
 
         measured = () if machine is None else measured_runs(lines, machine)
         if extend:

@@ -18,7 +18,7 @@ from textual.widgets import Input
 
 if TYPE_CHECKING:
     from hrm_console.app import ConsoleApp
-    from hrm_console.overrides import Candidate
+    from hrm_console.views.launch.overrides import Candidate
 
 
 def helped(widget: Widget, words: str) -> None:

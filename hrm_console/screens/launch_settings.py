@@ -24,7 +24,7 @@ from hrm_console.widgets.lines import Choice, Rows
 
 if TYPE_CHECKING:
     from hrm_console.app import ConsoleApp
-    from hrm_console.recipes import Checked
+    from hrm_console.views.launch.recipes import Checked
     from hrm_core.recipe.schema_info import SettingInfo
 
 

@@ -53,7 +53,7 @@ def begin(screen: LaunchScreen) -> None:
 
 def tried(screen: LaunchScreen) -> str:
     """The overrides with the value that is being typed in the list of settings."""
-    from hrm_console.overrides import with_override
+    from hrm_console.views.launch.overrides import with_override
 
     line, pane = screen.overrides.value, screen.settings_list
     if pane.editing is None:
@@ -97,7 +97,7 @@ def problem_of_name(screen: LaunchScreen) -> str:
 
 def fill(screen: LaunchScreen, infos: Sequence[SettingInfo]) -> None:
     """Show what was read, with what the screen was opened with filled in."""
-    from hrm_console.overrides import candidates, taken
+    from hrm_console.views.launch.overrides import candidates, taken
 
     screen.settings_list.know(infos)
     list_cards(screen, screen.wanted)
@@ -158,7 +158,7 @@ def set_value(screen: LaunchScreen, key: str, value: str | None) -> None:
     line = screen.overrides.value
 
     def work() -> str:
-        from hrm_console.overrides import settled, with_override
+        from hrm_console.views.launch.overrides import settled, with_override
 
         return with_override(line, key, None) if value is None else settled(experiment, preset, line, key, value)
 
@@ -231,7 +231,7 @@ def save(screen: LaunchScreen) -> None:
             screen.app.in_background(lambda: work(saved), then)
 
     def work(saved: Saved) -> tuple[str, str]:
-        from hrm_console.recipes import save_mine
+        from hrm_console.views.launch.recipes import save_mine
 
         return saved.name, save_mine(saved.name, form, saved.title, saved.hypothesis, saved.name == own)
 

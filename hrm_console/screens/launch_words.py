@@ -13,9 +13,9 @@ from hrm_console.theme import Palette
 from hrm_console.words import plain, wrap
 
 if TYPE_CHECKING:
-    from hrm_console.listing import RunLine
-    from hrm_console.overrides import Candidate
-    from hrm_console.recipes import Card, Checked
+    from hrm_console.rows.listing import RunLine
+    from hrm_console.views.launch.overrides import Candidate
+    from hrm_console.views.launch.recipes import Card, Checked
     from hrm_core.recipe.schema_info import SettingInfo
 
 

@@ -19,14 +19,14 @@ from textual.containers import Horizontal, Vertical
 from textual.timer import Timer
 
 from hrm_console.actions import bindings_of
-from hrm_console.boards import Board
-from hrm_console.grids import Look, look_of
-from hrm_console.puzzle_loading import Loading
-from hrm_console.puzzle_reading import Read
-from hrm_console.puzzle_state import PuzzleState, state_board
-from hrm_console.puzzles import Puzzle, PuzzleLine
 from hrm_console.screens import puzzles_words as said
 from hrm_console.screens.base import Room
+from hrm_console.views.puzzles.boards import Board
+from hrm_console.views.puzzles.grids import Look, look_of
+from hrm_console.views.puzzles.loading import Loading
+from hrm_console.views.puzzles.puzzles import Puzzle, PuzzleLine
+from hrm_console.views.puzzles.reading import Read
+from hrm_console.views.puzzles.state import PuzzleState, state_board
 from hrm_console.widgets.bar import Bar, two_ends
 from hrm_console.widgets.grid import GridPane
 from hrm_console.widgets.lines import Choice, Rows

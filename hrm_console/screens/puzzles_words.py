@@ -9,12 +9,11 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from hrm_console.boards import Board
 from hrm_console.charts.canvas import Row
 from hrm_console.charts.chart import plain as one_cell
-from hrm_console.grid_objects import object_words
-from hrm_console.grids import Grid, recolored
-from hrm_console.puzzle_facts import (
+from hrm_console.theme import Palette
+from hrm_console.views.puzzles.boards import Board
+from hrm_console.views.puzzles.facts import (
     CELLS_MEAN,
     HALTS_ABOVE,
     Facts,
@@ -28,11 +27,12 @@ from hrm_console.puzzle_facts import (
     verdict,
     vote_facts,
 )
-from hrm_console.puzzle_list import main_family
-from hrm_console.puzzle_state import PuzzleState
-from hrm_console.puzzle_views import colors_of, shown_grid
-from hrm_console.puzzles import Puzzle, PuzzleLine, TaskView, descriptor_lines, tally
-from hrm_console.theme import Palette
+from hrm_console.views.puzzles.grid_objects import object_words
+from hrm_console.views.puzzles.grids import Grid, recolored
+from hrm_console.views.puzzles.listing import main_family
+from hrm_console.views.puzzles.puzzles import Puzzle, PuzzleLine, TaskView, descriptor_lines, tally
+from hrm_console.views.puzzles.state import PuzzleState
+from hrm_console.views.puzzles.views import colors_of, shown_grid
 from hrm_console.widgets.bar import two_ends
 from hrm_console.words import plain, wrap
 

@@ -19,11 +19,11 @@ from textual.containers import Vertical
 
 from hrm_console.actions import bindings_of
 from hrm_console.launching import HRM, Outcome
-from hrm_console.listing import RunLine
-from hrm_console.queue_look import Seen, look
-from hrm_console.queue_words import detail_rows, empty_rows, entry_row, header_row, idle_keys, worker_rows
+from hrm_console.rows.listing import RunLine
 from hrm_console.screens.base import Room
 from hrm_console.screens.queue_ask import AfterScreen, CloneScreen, QueueRemoveScreen, after_choices
+from hrm_console.views.queue.look import Seen, look
+from hrm_console.views.queue.words import detail_rows, empty_rows, entry_row, header_row, idle_keys, worker_rows
 from hrm_console.widgets.bar import Bar
 from hrm_console.widgets.lines import Choice, Rows
 from hrm_core.runs import queue as edits

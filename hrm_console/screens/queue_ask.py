@@ -15,8 +15,8 @@ from textual.widgets import Input
 
 from hrm_console.actions import bindings_of
 from hrm_console.launching import split_overrides
-from hrm_console.listing import RunLine
-from hrm_console.queue_words import MARKS
+from hrm_console.rows.listing import RunLine
+from hrm_console.views.queue.words import MARKS
 from hrm_console.widgets.lines import Choice, Rows
 from hrm_console.words import LIVE, middle, plain, wrap
 from hrm_core.errors import UserError

@@ -18,16 +18,16 @@ from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 from textual.widgets import Input
 
-from hrm_console import forking
 from hrm_console.actions import bindings_of
-from hrm_console.describe import alarm_rows, no_alarms_rows, status_rows, summary_row
-from hrm_console.run_config import Differences, config_rows
-from hrm_console.run_look import moment_words
-from hrm_console.run_words import families_rows, halting_rows, values_rows
 from hrm_console.screens.frame import idle_keys
 from hrm_console.screens.run_bars import BRIEF_BELOW, PAGES, banner_text, tabs_text
 from hrm_console.screens.run_curves import CurveRoom
 from hrm_console.screens.run_log import LogSearch
+from hrm_console.views.launch import forking
+from hrm_console.views.run.config import Differences, config_rows
+from hrm_console.views.run.describe import alarm_rows, no_alarms_rows, status_rows, summary_row
+from hrm_console.views.run.look import moment_words
+from hrm_console.views.run.words import families_rows, halting_rows, values_rows
 from hrm_console.widgets.bar import Bar
 from hrm_console.widgets.lines import LinePane, Log, Rows
 from hrm_console.words import plain, wrap
@@ -172,7 +172,7 @@ class RunScreen(CurveRoom):
         folder = line.folder
 
         def work() -> Differences:
-            from hrm_console.run_differences import differences_in
+            from hrm_console.views.run.differences import differences_in
 
             return differences_in(folder)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from hrm_console.listing import RunLine
+from hrm_console.rows.listing import RunLine
 from hrm_console.theme import Palette
 from hrm_console.widgets.bar import two_ends
 from hrm_console.words import plain

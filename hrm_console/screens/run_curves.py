@@ -14,9 +14,10 @@ from rich.text import Text
 
 from hrm_console.charts.canvas import Markers
 from hrm_console.charts.chart import Chart, format_x
-from hrm_console.feed import Feed
-from hrm_console.listing import RunLine
-from hrm_console.run_charts import (
+from hrm_console.rows.feed import Feed
+from hrm_console.rows.listing import RunLine
+from hrm_console.screens.base import Room
+from hrm_console.views.run.charts import (
     MOST_RUNS,
     ChartKind,
     Shown,
@@ -26,8 +27,8 @@ from hrm_console.run_charts import (
     colors_of,
     short_names,
 )
-from hrm_console.run_events import Moment, moments, next_moment
-from hrm_console.run_look import (
+from hrm_console.views.run.events import Moment, moments, next_moment
+from hrm_console.views.run.look import (
     SMOOTHING,
     Look,
     at_step,
@@ -45,7 +46,6 @@ from hrm_console.run_look import (
     view_of,
     zoomed,
 )
-from hrm_console.screens.base import Room
 from hrm_console.widgets.chart_grid import ChartGrid
 from hrm_console.words import middle, plain
 

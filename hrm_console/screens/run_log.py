@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, final
 
-from hrm_console.describe import log_rows
-from hrm_console.feed import Feed
-from hrm_console.log_search import Found, search, window_rows
+from hrm_console.rows.feed import Feed
+from hrm_console.rows.log_search import Found, search, window_rows
+from hrm_console.views.run.describe import log_rows
 from hrm_core.runs.layout import RunFolder
 from hrm_core.runs.text import clean
 

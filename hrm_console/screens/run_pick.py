@@ -16,8 +16,8 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 
 from hrm_console.actions import bindings_of
-from hrm_console.run_charts import DEFAULT, ChartKind
 from hrm_console.theme import Palette
+from hrm_console.views.run.charts import DEFAULT, ChartKind
 from hrm_console.widgets.lines import Choice
 from hrm_console.words import plain
 

@@ -18,11 +18,8 @@ from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.widgets import Label
 
-from hrm_console import forking
 from hrm_console.actions import bindings_of
-from hrm_console.columns import RowCache, columns_for, header_row, sort_keys
-from hrm_console.listing import RunLine
-from hrm_console.runs_view import Chooser, View, list_words, next_sort, reversed_sort
+from hrm_console.rows.listing import RunLine
 from hrm_console.screens import runs_steps as steps
 from hrm_console.screens import runs_words as words
 from hrm_console.screens.base import Room
@@ -30,6 +27,9 @@ from hrm_console.screens.frame import folder_words
 from hrm_console.screens.runs_digest import DigestPanel
 from hrm_console.screens.runs_preview import Preview
 from hrm_console.session import MAX_MARKED
+from hrm_console.views.launch import forking
+from hrm_console.views.runs.columns import RowCache, columns_for, header_row, sort_keys
+from hrm_console.views.runs.view import Chooser, View, list_words, next_sort, reversed_sort
 from hrm_console.widgets.bar import Bar
 from hrm_console.widgets.filter_line import FilterLine
 from hrm_console.widgets.lines import Choice, Rows

@@ -14,7 +14,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.timer import Timer
 
-from hrm_console.digest import News, digest_rows, headline, is_away, looked, news_of
+from hrm_console.views.runs.digest import News, digest_rows, headline, is_away, looked, news_of
 from hrm_console.widgets.bar import Bar, two_ends
 from hrm_console.widgets.lines import Rows
 

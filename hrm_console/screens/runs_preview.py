@@ -11,9 +11,9 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
-from hrm_console.describe import preview_rows
-from hrm_console.listing import RunLine
-from hrm_console.run_charts import Look, run_charts
+from hrm_console.rows.listing import RunLine
+from hrm_console.views.run.charts import Look, run_charts
+from hrm_console.views.run.describe import preview_rows
 from hrm_console.widgets.bar import Bar
 from hrm_console.widgets.chart import ChartWidget
 from hrm_console.widgets.lines import Rows

@@ -14,7 +14,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 
 from hrm_console.actions import bindings_of
-from hrm_console.listing import RunLine
+from hrm_console.rows.listing import RunLine
 from hrm_console.theme import Palette
 from hrm_console.widgets.lines import Choice, Rows
 from hrm_console.words import middle, plain, wrap

@@ -12,7 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from hrm_console.actions import bindings_of
-from hrm_console.listing import RunLine
+from hrm_console.rows.listing import RunLine
 from hrm_console.widgets.lines import Rows
 from hrm_console.words import middle, wrap
 from hrm_core.errors import UserError

@@ -12,11 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hrm_console.describe import can_steer
-from hrm_console.listing import RunLine, line_facts
-from hrm_console.runs_view import begun_term, understood
+from hrm_console.rows.listing import RunLine, line_facts
 from hrm_console.screens.runs_remove import RemoveScreen
 from hrm_console.screens.runs_rename import RenameScreen
+from hrm_console.views.run.describe import can_steer
+from hrm_console.views.runs.view import begun_term, understood
 from hrm_core.errors import UserError
 from hrm_core.runs.housekeeping import remove_run, rename_run
 

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from hrm_console.columns import sort_arrow
-from hrm_console.describe import can_steer
-from hrm_console.listing import RunLine
+from hrm_console.rows.listing import RunLine
 from hrm_console.screens.frame import idle_keys
 from hrm_console.session import Session
 from hrm_console.theme import Palette
+from hrm_console.views.run.describe import can_steer
+from hrm_console.views.runs.columns import sort_arrow
 from hrm_console.widgets.bar import two_ends
 from hrm_console.words import middle, plain, wrap
 

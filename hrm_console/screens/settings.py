@@ -20,7 +20,7 @@ from hrm_console.keys import checked_keymap, keys_path, write_keymap
 from hrm_console.screens.base import Room
 from hrm_console.screens.launch_fields import ValueField, helped
 from hrm_console.screens.settings_catch import CatchScreen
-from hrm_console.settings_words import (
+from hrm_console.views.settings.words import (
     KeyRow,
     holds,
     key_detail,

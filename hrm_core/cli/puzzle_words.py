@@ -19,7 +19,7 @@ from hrm_core.errors import UserError
 
 if TYPE_CHECKING:
     from hrm_console.charts.canvas import Row
-    from hrm_console.grids import Look
+    from hrm_console.views.puzzles.grids import Look
     from hrm_core.runs.layout import RunFolder
 
 COLUMNS = ("test", "", "cells", "copying", "confidence", "halts", "families")
@@ -43,7 +43,7 @@ def puzzle_options(command: Command) -> Command:
 
 def print_puzzle(layout: RunFolder, wanted: str | None, step: int | None, as_json: bool) -> None:
     """The tests that are meant, at the newest kept step or the one given."""
-    from hrm_console.puzzle_files import find_test, read_lines
+    from hrm_console.views.puzzles.files import find_test, read_lines
 
     if wanted is None:
         raise UserError(f"--step {step} is of predictions; say which test with --puzzle TASK, or --puzzle list.")
@@ -82,9 +82,9 @@ def _step(layout: RunFolder, step: int | None) -> int:
 
 
 def _print_list(layout: RunFolder, step: int, as_json: bool) -> None:
-    from hrm_console.puzzle_facts import halting_words, percent, tally_words, verdict
-    from hrm_console.puzzle_files import read_lines
-    from hrm_console.puzzles import tally
+    from hrm_console.views.puzzles.facts import halting_words, percent, tally_words, verdict
+    from hrm_console.views.puzzles.files import read_lines
+    from hrm_console.views.puzzles.puzzles import tally
 
     lines = read_lines(layout.path, step)
     if as_json:
@@ -112,7 +112,7 @@ def _print_list(layout: RunFolder, step: int, as_json: bool) -> None:
 
 def _json(layout: RunFolder, step: int, name: str) -> dict[str, Any]:
     """The record as it is kept, its task's, and what is computed from them."""
-    from hrm_console.puzzles import copying, halting_of
+    from hrm_console.views.puzzles.puzzles import copying, halting_of
     from hrm_core.runs.predictions import read_prediction, read_tasks
 
     record = read_prediction(layout, step, name) or {}
@@ -128,10 +128,10 @@ def _json(layout: RunFolder, step: int, name: str) -> dict[str, Any]:
 
 
 def _print_test(layout: RunFolder, step: int, name: str) -> None:
-    from hrm_console.puzzle_facts import CELLS_MEAN, about_test, answer_facts, bars, color_facts, vote_facts
-    from hrm_console.puzzle_files import TaskRows, read_puzzle
-    from hrm_console.puzzle_views import View, demonstration_groups, puzzle_group
-    from hrm_console.puzzles import descriptor_lines
+    from hrm_console.views.puzzles.facts import CELLS_MEAN, about_test, answer_facts, bars, color_facts, vote_facts
+    from hrm_console.views.puzzles.files import TaskRows, read_puzzle
+    from hrm_console.views.puzzles.puzzles import descriptor_lines
+    from hrm_console.views.puzzles.views import View, demonstration_groups, puzzle_group
 
     puzzle = read_puzzle(layout.path, step, name)
     if puzzle is None:
@@ -154,7 +154,7 @@ def _print_test(layout: RunFolder, step: int, name: str) -> None:
 
 def _look() -> tuple[Look, int]:
     """What the output can show, and how wide it is."""
-    from hrm_console.grids import Look, look_of
+    from hrm_console.views.puzzles.grids import Look, look_of
 
     if not sys.stdout.isatty():
         return Look("none", ascii=True), PIPE_COLUMNS
@@ -168,8 +168,8 @@ def _look() -> tuple[Look, int]:
 
 def _draw(groups: list[Any], look: Look, width: int) -> None:
     """Grids beside each other, large where two fit beside each other so."""
-    from hrm_console.boards import band_rows, bands
-    from hrm_console.grids import Scale
+    from hrm_console.views.puzzles.boards import band_rows, bands
+    from hrm_console.views.puzzles.grids import Scale
 
     widest = max((picture.extent(Scale.WIDE)[0] for group in groups for picture in group), default=0)
     scale = Scale.WIDE if 2 * widest < width else look.small

@@ -8,11 +8,19 @@ from pathlib import Path
 import pytest
 from made_archive import evaluation_of, make_archived
 
-from hrm_console.archive_page import again_rows, details_rows, log_rows
-from hrm_console.archive_reading import view_of
-from hrm_console.archive_words import age_of, byte_size, entry_row, header_row, matches, overrides_line, summary_text
 from hrm_console.screens.archive_prune import plan_rows
 from hrm_console.theme import FULL, SIXTEEN
+from hrm_console.views.archive.page import again_rows, details_rows, log_rows
+from hrm_console.views.archive.reading import view_of
+from hrm_console.views.archive.words import (
+    age_of,
+    byte_size,
+    entry_row,
+    header_row,
+    matches,
+    overrides_line,
+    summary_text,
+)
 from hrm_core.runs.archive import Archive, Entry, Listing, Origin, Parent
 from hrm_core.runs.archive_changes import plan_prune
 from hrm_core.runs.archive_details import Details, read_details

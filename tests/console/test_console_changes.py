@@ -15,6 +15,8 @@ import pytest
 from hrm_console.app import ConsoleApp
 from hrm_console.rooms import ROOMS
 from hrm_console.screens.run import RunScreen
+from hrm_core.runs.records import encode_row
+from tests.console.conftest import metrics_row
 
 NAMED = [name for name, room in ROOMS.items() if room.letter]
 
@@ -143,31 +145,32 @@ async def test_a_run_killed_with_9_is_lost_within_five_seconds_and_resume_is_off
 
 
 async def test_nothing_blocks_the_event_loop_while_a_long_run_is_opened(runs, until):
-    """The longest time between two turns of a task that sleeps 5 ms. The goal is 0.1 s; machines are shared."""
+    """The most that the loop's thread computes between two turns of a task, in its own CPU time, so that other work on
+    the machine does not count. The goal is 0.1 s on a machine of two cores; twice that is the bound here."""
     folder = runs.make("long", "finished", steps=10)
-    with (folder / "metrics.jsonl").open("rb") as file:
-        line = file.read()
+    rows = (encode_row(metrics_row(step, 300_000)) for step in range(20, 1_000_000, 10))
     with (folder / "metrics.jsonl").open("ab") as file:
-        file.write(line * 30_000)
+        file.writelines(rows)
     app = ConsoleApp(runs.folder, tick_s=0.05)
-    longest = 0.0
-    leave = False
+    longest, leave = 0.0, False
 
     async def watch():
         nonlocal longest
-        last = time.monotonic()
+        last = time.thread_time()
         while not leave:
-            await asyncio.sleep(0.005)
-            now = time.monotonic()
+            await asyncio.sleep(0.002)
+            now = time.thread_time()
             longest, last = max(longest, now - last), now
 
     async with app.run_test(size=(160, 45), notifications=True) as pilot:
         await until(pilot, lambda: app.runs)
+        await pilot.pause(0.5)
         watching = asyncio.get_running_loop().create_task(watch())
         app.show_run("long")
         await until(pilot, lambda: isinstance(app.screen, RunScreen) and app.feed_of("long") is not None)
-        await until(pilot, lambda: app.feed_of("long").read)
+        await until(pilot, lambda: (app.feed_of("long").metrics or {}).get("step") == 999_990)
         await pilot.pause(1.0)
         leave = True
         await watching
-    assert longest < 0.5
+    print(f"longest turn {longest:.3f} s")
+    assert longest < 0.2

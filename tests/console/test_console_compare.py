@@ -8,10 +8,10 @@ import pytest
 
 from hrm_console.app import ConsoleApp
 from hrm_console.asking import Answer
-from hrm_console.compare_state import FILTERS
 from hrm_console.screens.compare import PAGES, CompareScreen
 from hrm_console.screens.puzzles import PuzzlesScreen
 from hrm_console.session import Session
+from hrm_console.views.compare.state import FILTERS
 from hrm_console.widgets.chart_grid import ChartGrid
 from hrm_core.recipe.lay import build_recipe
 from hrm_core.recipe.toml_io import to_toml

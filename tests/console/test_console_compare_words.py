@@ -7,9 +7,13 @@ from pathlib import Path
 import pytest
 
 from hrm_console.asking import Answer
-from hrm_console.compare_charts import compare_charts, look_after, next_choice, shown_runs
-from hrm_console.compare_state import FILTERS, Chosen, chosen_runs, differing, listed_tests
-from hrm_console.compare_words import (
+from hrm_console.rows.feed import Feed
+from hrm_console.rows.listing import RunLine
+from hrm_console.session import Session
+from hrm_console.theme import FULL, SIXTEEN
+from hrm_console.views.compare.charts import compare_charts, look_after, next_choice, shown_runs
+from hrm_console.views.compare.state import FILTERS, Chosen, chosen_runs, differing, listed_tests
+from hrm_console.views.compare.words import (
     config_rows,
     family_counts,
     family_row,
@@ -19,17 +23,13 @@ from hrm_console.compare_words import (
     told_apart,
     verdict_rows,
 )
-from hrm_console.compare_words import (
+from hrm_console.views.compare.words import (
     test_row as row_of_test,
 )
-from hrm_console.compare_words import (
+from hrm_console.views.compare.words import (
     tests_line as line_of_tests,
 )
-from hrm_console.feed import Feed
-from hrm_console.listing import RunLine
-from hrm_console.run_charts import Look
-from hrm_console.session import Session
-from hrm_console.theme import FULL, SIXTEEN
+from hrm_console.views.run.charts import Look
 from hrm_core.runs.paired import PairedRuns, PairedTest
 from hrm_core.runs.text import clean
 

@@ -8,11 +8,11 @@ from types import SimpleNamespace
 import pytest
 
 from hrm_console.app import ConsoleApp
-from hrm_console.device_history import KEPT, WINDOW_S, History
-from hrm_console.device_words import Energy, device_rows, queue_lines
 from hrm_console.screens import device as device_screen
 from hrm_console.screens.device import DeviceScreen
 from hrm_console.theme import FULL, SIXTEEN
+from hrm_console.views.device.history import KEPT, WINDOW_S, History
+from hrm_console.views.device.words import Energy, device_rows, queue_lines
 from hrm_core.runs import device as device_readings
 from hrm_core.runs.device import Battery, DeviceReader, Disk, Gpu, Holder, Host, Reading
 from hrm_core.runs.text import clean

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from hrm_console.app import ConsoleApp
-from hrm_console.digest import digest_rows, headline, is_away, looked, news_of
-from hrm_console.listing import Alarm, RunLine
+from hrm_console.rows.listing import Alarm, RunLine
 from hrm_console.session import Session, read_session, write_session
 from hrm_console.theme import FULL, SIXTEEN
+from hrm_console.views.runs.digest import digest_rows, headline, is_away, looked, news_of
 from hrm_core.runs.text import clean
 
 NOW_S = 1_000_000.0

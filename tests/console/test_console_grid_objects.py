@@ -7,8 +7,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hrm_console.grid_objects import find_objects, letter_of, numbered, object_letters, object_words, touching
-from hrm_console.grids import parse_grid
+from hrm_console.views.puzzles.grid_objects import (
+    find_objects,
+    letter_of,
+    numbered,
+    object_letters,
+    object_words,
+    touching,
+)
+from hrm_console.views.puzzles.grids import parse_grid
 from hrm_core.data.object_maps import object_maps
 from hrm_core.data.objects import find_objects as data_objects
 from hrm_core.model.objects import touching_objects

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from rich.color import Color, ColorSystem
 from rich.style import Style
 
-from hrm_console.boards import SIZES, arrange, bands, height_of
-from hrm_console.grids import (
+from hrm_console.views.puzzles.boards import SIZES, arrange, bands, height_of
+from hrm_console.views.puzzles.grids import (
     COLOR_NAMES,
     HOLE,
     MANY,

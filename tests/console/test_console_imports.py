@@ -17,7 +17,7 @@ def loaded(code):
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-@pytest.mark.parametrize("module", ["hrm_console.app", "hrm_console.once", "hrm_console.watching"])
+@pytest.mark.parametrize("module", ["hrm_console.app", "hrm_console.once", "hrm_console.rows.watching"])
 def test_the_app_is_light(module):
     modules = loaded(f"import {module}")
     assert not modules & set(HEAVY)
@@ -25,7 +25,7 @@ def test_the_app_is_light(module):
 
 
 def test_the_launch_form_loads_recipes_but_nothing_heavy():
-    modules = loaded("import hrm_console.recipes")
+    modules = loaded("import hrm_console.views.launch.recipes")
     assert "hrm_core.recipe.lay" in modules and not modules & set(HEAVY)
 
 

@@ -9,11 +9,11 @@ import pytest
 
 from hrm_console.app import ConsoleApp
 from hrm_console.launching import Outcome, resume_argv, run_argv, run_command, shell_line, split_overrides
-from hrm_console.overrides import candidates, completed, helpful
-from hrm_console.recipes import check
 from hrm_console.screens.launch import LaunchScreen
 from hrm_console.screens.run import RunScreen
 from hrm_console.screens.runs import RunsScreen
+from hrm_console.views.launch.overrides import candidates, completed, helpful
+from hrm_console.views.launch.recipes import check
 from hrm_core.errors import UserError
 
 

@@ -9,11 +9,11 @@ import pytest
 import tomli_w
 
 from hrm_console.app import ConsoleApp
-from hrm_console.forking import extend, fork, overrides_of_run
 from hrm_console.launching import HRM, Outcome
 from hrm_console.screens.launch import LaunchScreen
 from hrm_console.screens.launch_save import SaveScreen
 from hrm_console.screens.run import RunScreen
+from hrm_console.views.launch.forking import extend, fork, overrides_of_run
 from hrm_core.recipe.lay import build_recipe
 from hrm_core.recipe.my_experiments import experiments_dir
 from hrm_core.runs.text import clean

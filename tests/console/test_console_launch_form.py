@@ -6,10 +6,10 @@ import pytest
 
 from hrm_console.app import ConsoleApp
 from hrm_console.launching import Outcome
-from hrm_console.overrides import candidates, keys, settled, taken, with_override
 from hrm_console.screens.launch import LaunchScreen
 from hrm_console.screens.launch_words import candidate_rows
 from hrm_console.theme import FULL
+from hrm_console.views.launch.overrides import candidates, keys, settled, taken, with_override
 from hrm_core.errors import UserError
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-import hrm_console.launch_device as launch_device
+import hrm_console.views.launch.machine as launch_device
 from hrm_console.app import ConsoleApp
-from hrm_console.launch_device import Machine, memory_gib, this_machine
 from hrm_console.launching import Outcome
-from hrm_console.recipes import check
 from hrm_console.screens.launch import LaunchScreen
+from hrm_console.views.launch.machine import Machine, memory_gib, this_machine
+from hrm_console.views.launch.recipes import check
 
 GPU = Machine(has_gpu=True, memory_gib=64.0, fast_bf16=True)
 CPU = Machine(has_gpu=False, memory_gib=23.5, fast_bf16=True)

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from hrm_console.launch_device import Machine, is_here, processor_of
-from hrm_console.listing import RunLine
-from hrm_console.predicting import (
+from hrm_console.rows.listing import RunLine
+from hrm_console.views.launch.machine import Machine, is_here, processor_of
+from hrm_console.views.launch.predicting import (
     energy,
     figures,
     measured_of,
@@ -17,7 +17,7 @@ from hrm_console.predicting import (
     shape_of,
     time_of,
 )
-from hrm_console.recipes import check
+from hrm_console.views.launch.recipes import check
 from hrm_core.recipe.lay import build_recipe
 
 CPU = Machine(False, 16.0, True, "here", "family 25 model 17")

@@ -10,15 +10,33 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_puzzles import FLIPPED, NEARLY, SMALL, keep, record, records, task
 
-from hrm_console import puzzle_facts as facts
-from hrm_console.grids import Look, parse_grid
-from hrm_console.puzzle_files import TaskRows, find_test, read_lines, read_puzzle, step_for
-from hrm_console.puzzle_list import FILTERS, SORTS, Listing, families_of, listed, next_family, next_where, place_of
-from hrm_console.puzzle_reading import Kept, look, read_test
-from hrm_console.puzzle_state import PuzzleState, state_board
-from hrm_console.puzzles import SYMMETRIES, copying, descriptor_lines, line_of, puzzle_of, sigmoid, tally, task_of
 from hrm_console.screens import puzzles_words as words
 from hrm_console.theme import FULL
+from hrm_console.views.puzzles import facts as facts
+from hrm_console.views.puzzles.files import TaskRows, find_test, read_lines, read_puzzle, step_for
+from hrm_console.views.puzzles.grids import Look, parse_grid
+from hrm_console.views.puzzles.listing import (
+    FILTERS,
+    SORTS,
+    Listing,
+    families_of,
+    listed,
+    next_family,
+    next_where,
+    place_of,
+)
+from hrm_console.views.puzzles.puzzles import (
+    SYMMETRIES,
+    copying,
+    descriptor_lines,
+    line_of,
+    puzzle_of,
+    sigmoid,
+    tally,
+    task_of,
+)
+from hrm_console.views.puzzles.reading import Kept, look, read_test
+from hrm_console.views.puzzles.state import PuzzleState, state_board
 from hrm_core.data.descriptors import SYMMETRIES as DATA_SYMMETRIES
 from hrm_core.evaluation.metrics import Targets, score_samples
 from hrm_core.runs.text import clean

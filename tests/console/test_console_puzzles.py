@@ -8,9 +8,9 @@ import pytest
 from made_puzzles import keep, record, records
 
 from hrm_console.app import ConsoleApp
-from hrm_console.grids import Scale
 from hrm_console.screens.puzzles import PuzzlesScreen
 from hrm_console.tables import puzzles as table
+from hrm_console.views.puzzles.grids import Scale
 
 
 async def opened(app, pilot, until, *arguments):

@@ -93,6 +93,8 @@ async def test_the_run_last_looked_at_is_meant_else_one_that_keeps_predictions(r
     runs.make("bare", "finished")
     app = ConsoleApp(runs.folder, tick_s=0.05)
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await until(pilot, lambda: len(app.runs) == 3 and app.subject)  # the list has said what it looks at
+        await pilot.pause(0.2)
         app.subject = "older"
         assert (await opened(app, pilot, until)).found.run_id == "older"
         await pilot.press("escape")

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from queue_stand_in import CODE, PINS
 
-from hrm_console.listing import RunLine
-from hrm_console.queue_look import Seen, look
-from hrm_console.queue_words import (
+from hrm_console.rows.listing import RunLine
+from hrm_console.theme import FULL, SIXTEEN
+from hrm_console.views.queue.look import Seen, look
+from hrm_console.views.queue.words import (
     advice,
     detail_rows,
     empty_rows,
@@ -20,7 +21,6 @@ from hrm_console.queue_words import (
     time_words,
     worker_rows,
 )
-from hrm_console.theme import FULL, SIXTEEN
 from hrm_core.runs.queue_records import STATES, Entry, Queue
 from hrm_core.runs.queue_status import WorkerView
 from hrm_core.runs.text import clean
@@ -123,7 +123,7 @@ def test_a_look_asks_git_now_and_then_only(tmp_path: Path, monkeypatch: pytest.M
         asked.append(1)
         return replace(CODE, torch="other")
 
-    monkeypatch.setattr("hrm_console.queue_look.code_now", code)
+    monkeypatch.setattr("hrm_console.views.queue.look.code_now", code)
     bench = Bench(tmp_path)
     assert look(bench.runs, None).code is None and not asked
     bench.put("finish")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from hrm_console.app import ConsoleApp
-from hrm_console.feed import Batch, Feed
-from hrm_console.run_charts import horizon, run_charts
+from hrm_console.rows.feed import Batch, Feed
 from hrm_console.screens.run import RunScreen
 from hrm_console.screens.run_bars import PAGES
+from hrm_console.views.run.charts import horizon, run_charts
 from hrm_console.widgets.chart_grid import ChartGrid, grid_for
 
 ALARM = {

@@ -6,8 +6,10 @@ import pytest
 
 from hrm_console.charts.chart import PALETTE, entries, find_limits, point_at
 from hrm_console.charts.series import Series
-from hrm_console.feed import Batch, Feed
-from hrm_console.run_charts import (
+from hrm_console.rows.feed import Batch, Feed
+from hrm_console.screens.run_pick import grouped, pick_rows
+from hrm_console.theme import FULL
+from hrm_console.views.run.charts import (
     DEFAULT,
     MOST_RUNS,
     Shown,
@@ -18,9 +20,7 @@ from hrm_console.run_charts import (
     run_charts,
     short_names,
 )
-from hrm_console.run_look import Look
-from hrm_console.screens.run_pick import grouped, pick_rows
-from hrm_console.theme import FULL
+from hrm_console.views.run.look import Look
 from tests.console.conftest import evaluation_row, metrics_row
 
 

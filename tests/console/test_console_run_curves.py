@@ -7,10 +7,10 @@ import csv
 import pytest
 
 from hrm_console.app import ConsoleApp
-from hrm_console.run_look import Look
 from hrm_console.screens.run import RunScreen
 from hrm_console.screens.run_pick import PickScreen
 from hrm_console.session import Session, read_session, write_session
+from hrm_console.views.run.look import Look
 from hrm_core.runs.user_settings import read_settings
 from tests.console.test_console_run import opened, series
 

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from hrm_console.app import ConsoleApp
-from hrm_console.log_search import AROUND, Found, hits_of, search, window_rows
+from hrm_console.rows.log_search import AROUND, Found, hits_of, search, window_rows
 from hrm_console.screens.run import RunScreen
 from hrm_console.theme import FULL
 from hrm_core.recipe.lay import build_recipe

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hrm_console.feed import Batch, Feed
-from hrm_console.run_events import moments, next_moment
-from hrm_console.run_look import (
+from hrm_console.rows.feed import Batch, Feed
+from hrm_console.views.run.events import moments, next_moment
+from hrm_console.views.run.look import (
     Look,
     at_step,
     axes_of,

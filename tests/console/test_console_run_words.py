@@ -9,12 +9,12 @@ import pytest
 
 from hrm_console.charts.chart import Chart, Guide, Line
 from hrm_console.charts.series import Series
-from hrm_console.listing import Alarm, RunLine
-from hrm_console.run_config import Differences, by_source, config_rows, flat
-from hrm_console.run_differences import differences_of
-from hrm_console.run_words import bar, families_rows, halting_rows, values_rows
+from hrm_console.rows.listing import Alarm, RunLine
 from hrm_console.screens.run_bars import PAGES, banner_text, tabs_text
 from hrm_console.theme import FULL
+from hrm_console.views.run.config import Differences, by_source, config_rows, flat
+from hrm_console.views.run.differences import differences_of
+from hrm_console.views.run.words import bar, families_rows, halting_rows, values_rows
 from hrm_core.recipe.lay import build_recipe
 from hrm_core.recipe.toml_io import to_toml
 from tests.console.conftest import evaluation_row

@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 
 from hrm_console.app import ConsoleApp
-from hrm_console.columns import RowCache, columns_for, header_row, run_row, sort_keys
 from hrm_console.once import print_once
-from hrm_console.runs_view import Chooser, begun_term, next_sort, reversed_sort
+from hrm_console.rows.watching import Lines
 from hrm_console.session import MAX_MARKED, Session, read_session, write_session
 from hrm_console.theme import FULL
-from hrm_console.watching import Lines
+from hrm_console.views.runs.columns import RowCache, columns_for, header_row, run_row, sort_keys
+from hrm_console.views.runs.view import Chooser, begun_term, next_sort, reversed_sort
 from hrm_console.widgets.lines import LinePane
 
 

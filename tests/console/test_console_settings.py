@@ -9,8 +9,8 @@ import pytest
 from hrm_console.app import ConsoleApp
 from hrm_console.keys import keys_path, read_keymap
 from hrm_console.screens.settings import SettingsScreen
-from hrm_console.settings_words import key_rows, shown, typed
 from hrm_console.theme import look_for
+from hrm_console.views.settings.words import key_rows, shown, typed
 from hrm_core.errors import UserError
 from hrm_core.runs.user_settings import BY_KEY, SETTINGS, read_settings, settings_path
 

@@ -18,10 +18,12 @@ from textual.widgets import Input
 
 from hrm_console.app import ConsoleApp
 from hrm_console.asking import Answer
-from hrm_console.launch_device import Machine
 from hrm_console.rooms import ROOMS
 from hrm_console.screens import frame
+from hrm_console.screens import help as help_screen
+from hrm_console.screens import runs as runs_screen
 from hrm_console.session import Session, write_session
+from hrm_console.views.launch.machine import Machine
 from hrm_core.runs import records, writer
 from hrm_core.runs.device import DeviceReader, Disk, Gpu, Holder, Host, Reading
 from hrm_core.runs.queue import add
@@ -49,11 +51,12 @@ def frozen(monkeypatch):
     monkeypatch.setattr(time, "time", lambda: NOW)
     for module in (records, writer):
         monkeypatch.setattr(module, "utc_now", lambda: "2026-03-01T02:00:00.000Z")
-    monkeypatch.setattr(frame, "folder_words", lambda folder: "~/runs")
-    monkeypatch.setattr("hrm_console.launch_device.this_machine", lambda: Machine(False, 16.0, True))
+    for module in (frame, runs_screen, help_screen):
+        monkeypatch.setattr(module, "folder_words", lambda folder: "~/runs")
+    monkeypatch.setattr("hrm_console.views.launch.machine.this_machine", lambda: Machine(False, 16.0, True))
     monkeypatch.setattr(DeviceReader, "read", lambda self, folders, runs: READING)
     monkeypatch.setattr(Input, "cursor_blink", False)
-    for name in ("hrm_core.runs.queue_pins", "hrm_core.runs.queue", "hrm_console.queue_look"):
+    for name in ("hrm_core.runs.queue_pins", "hrm_core.runs.queue", "hrm_console.views.queue.look"):
         monkeypatch.setattr(f"{name}.code_now", lambda: CODE)
 
 
@@ -119,12 +122,19 @@ async def test_what_colours_a_screen_has(tmp_path, until, frozen, monkeypatch, r
         check_snapshot(f"{room}-{colors}", picture(app, styles=True))
 
 
-async def test_an_empty_folder_and_a_folder_that_cannot_be_read(tmp_path, until, frozen):
-    for name, make in (("empty", Path.mkdir), ("trouble", Path.touch)):
-        folder = tmp_path / name
-        make(folder)
-        app = ConsoleApp(folder, tick_s=0.05, asker=answer)
-        async with app.run_test(size=(80, 24)) as pilot:
-            await until(pilot, lambda app=app: app.runs_known)
-            await pilot.pause(0.3)
-            check_snapshot(f"runs-{name}", picture(app).replace(str(folder), "FOLDER"))
+async def test_an_empty_folder(tmp_path, until, frozen):
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    app = ConsoleApp(folder, tick_s=0.05, asker=answer)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.runs_known)
+        await pilot.pause(0.3)
+        check_snapshot("runs-empty", picture(app))
+
+
+async def test_a_folder_that_cannot_be_read(tmp_path, until, frozen, shown):
+    folder = tmp_path / "trouble"
+    folder.touch()
+    app = ConsoleApp(folder, tick_s=0.05, asker=answer)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "Cannot read ~/runs: " in shown(app))

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from hrm_console import words
-from hrm_console.columns import columns_for, header_row, run_row
-from hrm_console.describe import alarm_rows, hint, preview_rows, status_rows, summary_row
-from hrm_console.listing import Alarm, RunLine
+from hrm_console.rows.listing import Alarm, RunLine
 from hrm_console.screens.frame import keys_line, title_line
 from hrm_console.theme import FULL, SIXTEEN, look_for, palette_for
+from hrm_console.views.run.describe import alarm_rows, hint, preview_rows, status_rows, summary_row
+from hrm_console.views.runs.columns import columns_for, header_row, run_row
 
 LINE = RunLine(
     run_id="EXP-00-20261124-013000-kwzt",

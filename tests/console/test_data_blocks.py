@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hrm_console import blocks
-from hrm_console.axes import Axes
-from hrm_console.blocks import Block, Table, block_of_lines, block_of_rows, blocks_of_lines, number_of
-from hrm_console.frames import block_of, pack_block, unpack
-from hrm_console.thinning import factor_for, thinned
+from hrm_console.rows import blocks
+from hrm_console.rows.axes import Axes
+from hrm_console.rows.blocks import Block, Table, block_of_lines, block_of_rows, blocks_of_lines, number_of
+from hrm_console.rows.frames import block_of, pack_block, unpack
+from hrm_console.rows.thinning import factor_for, thinned
 from hrm_core.runs.records import decode_row, encode_row
 
 NAN = math.nan

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from hrm_console.axes import Axes
-from hrm_console.blocks import block_of_rows
-from hrm_console.feed import Batch, Feed, numbers_of
-from hrm_console.marks import marks_of
+from hrm_console.rows.axes import Axes
+from hrm_console.rows.blocks import block_of_rows
+from hrm_console.rows.feed import Batch, Feed, numbers_of
+from hrm_console.rows.marks import marks_of
 
 
 def evaluation_row(step, kind="full"):

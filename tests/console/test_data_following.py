@@ -9,12 +9,12 @@ import time
 
 import pytest
 
-from hrm_console import watching
-from hrm_console.feed import Feed
-from hrm_console.following import Following, Tails
 from hrm_console.messages import RunRead, RunsRead
-from hrm_console.summaries import list_path, read_list, write_list
-from hrm_console.watching import Lines, Watching, signature_of
+from hrm_console.rows import watching
+from hrm_console.rows.feed import Feed
+from hrm_console.rows.following import Following, Tails
+from hrm_console.rows.summaries import list_path, read_list, write_list
+from hrm_console.rows.watching import Lines, Watching, signature_of
 
 WAIT_S = 20.0
 

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from hrm_console import index_file, indexing, metrics_reader
-from hrm_console.blocks import Block, number_of
-from hrm_console.index_file import index_folder, keep_to_budget, load_index, save_index
-from hrm_console.indexing import last_line_end, segments
-from hrm_console.metrics_reader import LARGE_BYTES, MetricsReader
+from hrm_console.rows import index_file, indexing, metrics_reader
+from hrm_console.rows.blocks import Block, number_of
+from hrm_console.rows.index_file import index_folder, keep_to_budget, load_index, save_index
+from hrm_console.rows.indexing import last_line_end, segments
+from hrm_console.rows.metrics_reader import LARGE_BYTES, MetricsReader
 from hrm_core.runs.records import encode_row
 from hrm_core.runs.tail import JsonlTail
 
@@ -135,7 +135,7 @@ def test_an_index_a_little_behind_is_used_and_one_far_behind_is_continued(
 CONTINUED = """
 import os, sys
 from pathlib import Path
-from hrm_console import indexing
+from hrm_console.rows import indexing
 lines, send = 0, indexing.send
 def counted(descriptor, start, stop, read=indexing.blocks_in):
     global lines
@@ -243,7 +243,7 @@ def test_a_process_that_dies_in_the_middle_begins_it_again_without_one(
     metrics: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = subprocess.run(
-        [sys.executable, "-m", "hrm_console.indexing", str(metrics), ""], capture_output=True, check=True
+        [sys.executable, "-m", "hrm_console.rows.indexing", str(metrics), ""], capture_output=True, check=True
     ).stdout
     (tmp_path / "part").write_bytes(real[: len(real) // 2])
     script = tmp_path / "half"
@@ -286,7 +286,7 @@ def test_without_a_cache_folder_it_is_read_all_the_same(metrics: Path, monkeypat
 
 
 def test_two_writers_leave_one_sound_index(metrics: Path) -> None:
-    argv = [sys.executable, "-m", "hrm_console.indexing", str(metrics), str(index_folder())]
+    argv = [sys.executable, "-m", "hrm_console.rows.indexing", str(metrics), str(index_folder())]
     children = [subprocess.Popen(argv, stdout=subprocess.DEVNULL) for _ in range(2)]
     assert [child.wait(30) for child in children] == [0, 0]
     descriptor = os.open(metrics, os.O_RDONLY)
@@ -314,7 +314,7 @@ def test_the_oldest_indexes_go_when_there_are_too_many(tmp_path: Path) -> None:
 def test_a_file_of_millions_of_rows_is_kept_thinner(metrics: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a process where a thousand rows are many."""
     code = (
-        "import sys; from pathlib import Path; from hrm_console import indexing, thinning\n"
+        "import sys; from pathlib import Path; from hrm_console.rows import indexing, thinning\n"
         "thinning.MOST_ROWS = 1100; sys.exit(indexing.stream(Path(sys.argv[1]), Path(sys.argv[2])))"
     )
     argv = [sys.executable, "-c", code, str(metrics), str(index_folder())]

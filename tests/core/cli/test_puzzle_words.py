@@ -58,7 +58,7 @@ def test_the_list(runs: Path) -> None:
 
 
 def test_colours_where_there_is_a_terminal(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from hrm_console.grids import Look
+    from hrm_console.views.puzzles.grids import Look
 
     for colors, code in (("many", "48;5;"), ("sixteen", "m")):
         monkeypatch.setattr(puzzle_words, "_look", lambda colors=colors: (Look(colors), 100))

@@ -1,0 +1,1 @@
+"""Two or more runs held against each other, in words and charts."""

@@ -1,0 +1,1 @@
+"""What a new run would be: recipes, overrides, what it will take."""

@@ -1,0 +1,1 @@
+"""The list of runs: columns, order, what happened meanwhile."""
