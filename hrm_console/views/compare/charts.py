@@ -1,7 +1,7 @@
 """The curves of several runs over one another: loss, its validation, exact, and one chart of the reader's choice.
 
-feeds + `Look` -> charts. How a chart of many runs is made is the run's charts.py's affair; the baseline is painted on top,
-and the trivial guide is that of its newest validation.
+feeds + `Look` -> charts. How a chart of many runs is made is the run's charts.py's affair; the baseline is painted on
+top, and the trivial guide is that of its newest validation.
 """
 
 from __future__ import annotations
