@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from math import isnan
+from typing import NamedTuple
 
 from hrm_console.charts.canvas import GLYPHS, Canvas, Glyphs, Markers, Row, width_of
 from hrm_console.charts.chart import (
@@ -57,15 +58,29 @@ def render(chart: Chart, width: int, height: int, markers: Markers = "braille") 
         return [[] for _ in range(height)]
     glyphs = GLYPHS[markers]
     title = title_rows(chart, width, height, glyphs)
-    limits = find_limits(chart)
     rest = height - len(title)
-    rows = title
-    if rest > 0:
-        rows += _empty_rows(width, rest) if limits is None else _body(chart, limits, width, rest, markers)
-    return [_only_ascii(row) for row in rows] if markers == "ascii" else rows
+    rows = title + body(chart, width, rest, markers).rows if rest > 0 else title
+    return [only_ascii(row) for row in rows] if markers == "ascii" else rows
 
 
-def _only_ascii(row: Row) -> Row:
+class Body(NamedTuple):
+    """A chart without its title. gutter: cells before the plot; plot_width, plot_height: of the plot in cells, 0 where
+    there is nothing to show; limits: what it shows."""
+
+    rows: list[Row]
+    gutter: int = 0
+    plot_width: int = 0
+    plot_height: int = 0
+    limits: Limits | None = None
+
+
+def body(chart: Chart, width: int, height: int, markers: Markers) -> Body:
+    """Plot and axes in `height` >= 1 rows."""
+    limits = find_limits(chart)
+    return Body(_empty_rows(width, height)) if limits is None else _body(chart, limits, width, height, markers)
+
+
+def only_ascii(row: Row) -> Row:
     """Names may hold other characters, and a terminal that is asked for ASCII may not know them."""
     return [(text.encode("ascii", "replace").decode("ascii"), style) for text, style in row]
 
@@ -112,7 +127,7 @@ def _empty_rows(width: int, height: int) -> list[Row]:
     return rows
 
 
-def _body(chart: Chart, limits: Limits, width: int, height: int, markers: Markers) -> list[Row]:
+def _body(chart: Chart, limits: Limits, width: int, height: int, markers: Markers) -> Body:
     """Plot, y labels and x labels in `height` rows."""
     glyphs = GLYPHS[markers]
     below = 0 if height < 3 else 1 if height < 12 else 2
@@ -128,7 +143,8 @@ def _body(chart: Chart, limits: Limits, width: int, height: int, markers: Marker
         label = y_labels.get(y)
         axis = f"{label or '':>{gutter - 1}}{glyphs.tick if label else glyphs.vertical}" if gutter else ""
         rows.append([(axis, QUIET_STYLE), *canvas.row(y)] if axis else canvas.row(y))
-    return rows + _x_rows(chart, limits, gutter, canvas, below)
+    rows += _x_rows(chart, limits, gutter, canvas, below)
+    return Body(rows, gutter, canvas.width, plot_height, limits)
 
 
 def y_axis(chart: Chart, limits: Limits, height: int) -> list[tuple[float, str]]:

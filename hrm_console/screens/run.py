@@ -15,12 +15,11 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.widget import Widget
 from textual.widgets import Input
 
 from hrm_console.actions import bindings_of
 from hrm_console.screens.frame import idle_keys
-from hrm_console.screens.run_bars import BRIEF_BELOW, PAGES, banner_text, tabs_text
+from hrm_console.screens.run_bars import BRIEF_BELOW, PAGES, banner_text, in_sight, tabs_text
 from hrm_console.screens.run_curves import CurveRoom
 from hrm_console.screens.run_log import LogSearch
 from hrm_console.views.launch import forking
@@ -122,7 +121,7 @@ class RunScreen(CurveRoom):
         if line is not None and self.app.in_sight is self:
             self.app.follow(line, *self.others())
         alarms = self.panes["alarms"]
-        if line is not None and self._in_sight(alarms):
+        if line is not None and in_sight(alarms):
             width = alarms.size.width
             alarms.show(alarm_rows(line, palette, width) or no_alarms_rows(line, self.feed, palette, width))
         count = 0 if line is None else len(line.alarms)
@@ -146,13 +145,8 @@ class RunScreen(CurveRoom):
     def _fill(self, name: str, make: Callable[[int], list[Text]]) -> None:
         """Build a pane if it is in sight."""
         pane = self.panes[name]
-        if self._in_sight(pane):
+        if in_sight(pane):
             pane.show(make(pane.size.width))
-
-    def _in_sight(self, pane: Widget) -> bool:
-        return bool(pane.size.width) and all(
-            node.display for node in pane.ancestors_with_self if isinstance(node, Widget)
-        )
 
     def _fit_alarms(self, title: str) -> None:
         """Give the alarms the rows they need, and only when that changes: it lays the whole screen out anew."""
@@ -166,7 +160,7 @@ class RunScreen(CurveRoom):
     def _ask_differences(self) -> None:
         """Compare the recipe with EXP-00's, once, in a thread, when its pane is first in sight."""
         line = self.line
-        if self.asked or line is None or not self._in_sight(self.panes["config"]):
+        if self.asked or line is None or not in_sight(self.panes["config"]):
             return
         self.asked = True
         folder = line.folder
@@ -188,24 +182,29 @@ class RunScreen(CurveRoom):
         feed, palette = self.feed, self.app.palette
         self._set_bars()
         if feed is not None:
-            if self._in_sight(self.curves):
-                self.curves.draw(self.charts())
             newest = feed.newest("full")
             for name in ("halting", "halting-beside"):
                 self._fill(name, lambda width: halting_rows(newest, palette, width))
             for name in ("families", "families-beside"):
                 self._fill(name, lambda width: families_rows(newest, palette, width))
-            words = f"at {moment_words(self.look, feed)}" if self.look.cursor is not None else ""
-            self._fill("values", lambda width: values_rows(self.charts(), words, palette, width, self.shown_runs()))
         self.log_search.show()
         self.show_status()
-        for bar in self.query("#reading, #legend, #tabs"):
-            if isinstance(bar, Bar):
-                bar.update()
+        self.show_curves()
+
+    def show_curves(self) -> None:
+        """Draw the curves and what is said of them: all that a crosshair changes as it moves."""
+        feed, palette, charts = self.feed, self.app.palette, self.charts()
+        if feed is not None:
+            if in_sight(self.curves):
+                self.curves.draw(charts)
+            words = f"at {moment_words(self.look, feed)}" if self.look.cursor is not None else ""
+            self._fill("values", lambda width: values_rows(charts, words, palette, width, self.shown_runs()))
+        for bar in self.query("#reading, #legend, #tabs").results(Bar):
+            bar.update()
 
     def _set_bars(self) -> None:
         """The lines that are there only when they have something to say."""
-        look, curves = self.look, self._in_sight(self.curves) or self.page == "values"
+        look, curves = self.look, in_sight(self.curves) or self.page == "values"
         searched = self.page_mode and self.page == "log" and self.log_search.found is not None
         classes = {  # at once: each change of one would style the whole screen anew
             "-crosshair": look.cursor is not None,

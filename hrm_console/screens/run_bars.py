@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.text import Text
+from textual.widget import Widget
 
 from hrm_console.rows.listing import RunLine
 from hrm_console.theme import Palette
@@ -37,3 +38,8 @@ def tabs_text(page: str, line: RunLine | None, charts: str, share: float | None,
     else:
         right = Text.assemble((charts, palette.muted), (" []", palette.key)) if charts else Text("")
     return two_ends(left, right, width, "")
+
+
+def in_sight(pane: Widget) -> bool:
+    """Whether a pane has room and is not hidden by its page."""
+    return bool(pane.size.width) and all(node.display for node in pane.ancestors_with_self if isinstance(node, Widget))

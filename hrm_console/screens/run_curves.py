@@ -74,6 +74,10 @@ class CurveRoom(Room):
     def look_changed(self) -> None:
         """Draw what hangs on the look anew."""
 
+    @abstractmethod
+    def show_curves(self) -> None:
+        """Draw the curves and what is said of them."""
+
     def recall(self) -> None:
         """Take up how curves were looked at before."""
         self.look, self.names, self.overlaid = look_of(self.app.session.views.get("run", {}))
@@ -172,8 +176,10 @@ class CurveRoom(Room):
 
     def _look(self, look: Look) -> None:
         self.moment = None
-        if look != self.look:
-            self.look = look
+        before, self.look = self.look, look
+        if before.cursor is not None and look.cursor is not None and replace(before, cursor=look.cursor) == look:
+            self.show_curves()
+        elif look != before:
             self.look_changed()
 
     def action_charts(self, step: int) -> None:

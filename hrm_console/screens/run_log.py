@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, final
 
 from hrm_console.rows.feed import Feed
 from hrm_console.rows.log_search import Found, search, window_rows
+from hrm_console.screens.run_bars import in_sight
 from hrm_console.views.run.describe import log_rows
 from hrm_core.runs.layout import RunFolder
 from hrm_core.runs.text import clean
@@ -34,11 +35,7 @@ class LogSearch:
         width, palette = pane.size.width, screen.app.palette
         feed: Feed | None = screen.feed
         drawn = (feed, -1 if feed is None else feed.log_count, width, self.found, self.at)
-        if (
-            not screen._in_sight(pane)
-            or drawn == self.drawn
-            or (self.found is not None and drawn[2:] == self.drawn[2:])
-        ):
+        if not in_sight(pane) or drawn == self.drawn or (self.found is not None and drawn[2:] == self.drawn[2:]):
             return
         self.drawn = drawn
         if self.found is not None and self.found.hits:

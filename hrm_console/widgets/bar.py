@@ -44,7 +44,7 @@ class Bar(Widget):
         self.update()
 
     def render_line(self, y: int) -> Strip:
-        base = self.rich_style
+        base = self.visual_style.rich_style
         if isinstance(self.text.style, str) and self.text.style:
             base += Style.parse(self.text.style)
         return strip_of(self.text, self.app.console).crop_extend(0, self.size.width, base).apply_style(base)

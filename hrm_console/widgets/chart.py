@@ -18,8 +18,9 @@ from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
-from hrm_console.charts.braille import Markers, Row, render
+from hrm_console.charts.braille import Markers, Row
 from hrm_console.charts.chart import Chart
+from hrm_console.widgets.crosshair import Crosshair
 
 
 @final
@@ -49,6 +50,7 @@ class ChartWidget(Widget, can_focus=True):
         self._drawn = Size(0, 0)
         self._rows: list[Row] = []
         self._strips: list[Strip] = []
+        self._crosshair = Crosshair()
 
     def update_chart(self, chart: Chart | None = None) -> int:
         """Draw a chart, or the same one again after its series have grown. Returns how many rows changed.
@@ -64,7 +66,10 @@ class ChartWidget(Widget, can_focus=True):
 
     def _draw(self) -> int:
         size = self.size
-        rows = render(self.chart, size.width, size.height, self.markers) if self.chart is not None else []
+        rows: list[Row] = []
+        moved: list[Region] = []
+        if self.chart is not None:
+            rows, moved = self._crosshair.draw(self.chart, size.width, size.height, self.markers)
         before, self._rows = self._rows, rows
         if size != self._drawn or len(before) != len(rows):
             self._drawn = size
@@ -74,6 +79,9 @@ class ChartWidget(Widget, can_focus=True):
         different = [y for y, row in enumerate(rows) if row != before[y]]
         for y in different:
             self._strips[y] = to_strip(rows[y])
+        if moved:
+            self.refresh(*moved)
+            return len(different)
         if 2 * len(different) > len(rows):  # limits have moved: looking for equal cells would find few
             self.refresh()
             return len(different)
@@ -85,8 +93,8 @@ class ChartWidget(Widget, can_focus=True):
     def render_line(self, y: int) -> Strip:
         """The row as it was drawn last, on the widget's own background."""
         if y < len(self._strips):
-            return self._strips[y].apply_style(self.rich_style)
-        return Strip.blank(self.size.width, self.rich_style)
+            return self._strips[y].apply_style(self.visual_style.rich_style)
+        return Strip.blank(self.size.width, self.visual_style.rich_style)
 
 
 def to_strip(row: Row) -> Strip:

@@ -67,4 +67,6 @@ class Cycle(Widget, can_focus=True):
                 line.append(f"‹{option}›", style)
             else:
                 line.append(f" {option} ", palette.muted)
-        return Strip(line.render(self.app.console)).crop_extend(0, width, None).apply_style(self.rich_style)
+        return (
+            Strip(line.render(self.app.console)).crop_extend(0, width, None).apply_style(self.visual_style.rich_style)
+        )

@@ -70,7 +70,7 @@ class GridPane(ScrollView, can_focus=True):
     def render_line(self, y: int) -> Strip:
         """A row of the board, on the pane's own background."""
         width, row = self.size.width, y + self.scroll_offset.y
-        base = self.rich_style
+        base = self.visual_style.rich_style
         if row >= len(self.strips):
             return Strip.blank(width, base)
         return self.strips[row].crop_extend(0, width, base).apply_style(base)

@@ -80,7 +80,7 @@ class LinePane(ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         width, row = self.size.width, y + self.scroll_offset.y
-        base = self.rich_style
+        base = self.visual_style.rich_style
         if row >= len(self.rows):
             return Strip.blank(width, base)
         text = self.rows[row]

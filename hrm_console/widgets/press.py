@@ -54,4 +54,4 @@ class Press(Widget, can_focus=True):
         style = palette.muted if not self.ready else f"bold {palette.accent}"
         line = Text(f"[ {self.label} ]", style=f"{style} reverse" if self.has_focus else style, no_wrap=True, end="")
         strip = Strip(line.render(self.app.console)).apply_style(self.app.console.get_style(line.style))
-        return strip.crop_extend(0, self.size.width, None).apply_style(self.rich_style)
+        return strip.crop_extend(0, self.size.width, None).apply_style(self.visual_style.rich_style)
