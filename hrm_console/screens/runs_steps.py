@@ -13,12 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hrm_console.rows.listing import RunLine, line_facts
-from hrm_console.screens.runs_remove import RemoveScreen
-from hrm_console.screens.runs_rename import RenameScreen
 from hrm_console.views.run.describe import can_steer
 from hrm_console.views.runs.view import begun_term, understood
 from hrm_core.errors import UserError
-from hrm_core.runs.housekeeping import remove_run, rename_run
 
 if TYPE_CHECKING:
     from hrm_console.app import ConsoleApp
@@ -56,6 +53,9 @@ def refused(app: ConsoleApp, line: RunLine | None, what: str) -> bool:
 
 def rename(screen: RunsScreen, line: RunLine | None) -> None:
     """Ask for another name, and give it."""
+    from hrm_console.screens.runs_rename import RenameScreen
+    from hrm_core.runs.housekeeping import rename_run
+
     app = screen.app
     if line is None or refused(app, line, "renamed"):
         return
@@ -82,6 +82,8 @@ def renamed(screen: RunsScreen, old: str, new: str) -> None:
 
 def remove(app: ConsoleApp, line: RunLine | None, marked: Sequence[RunLine]) -> None:
     """Ask once, with what would be lost, and remove the chosen run or all marked ones."""
+    from hrm_console.screens.runs_remove import RemoveScreen
+
     idle = tuple(one for one in marked if not can_steer(one))
     if not idle and refused(app, line, "removed"):
         return
@@ -96,6 +98,8 @@ def remove(app: ConsoleApp, line: RunLine | None, marked: Sequence[RunLine]) -> 
 
 def remove_all(folders: Sequence[Path]) -> tuple[list[str], list[str]]:
     """Names of the runs that are gone, and why others are not. A refused one does not keep the rest."""
+    from hrm_core.runs.housekeeping import remove_run
+
     gone: list[str] = []
     wrong: list[str] = []
     for folder in folders:

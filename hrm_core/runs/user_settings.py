@@ -11,7 +11,6 @@ import difflib
 import json
 import math
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -188,6 +187,8 @@ def read_settings(path: Path | None = None) -> UserSettings:
         return UserSettings(values, (error.message,))
     if not path.exists():
         return UserSettings(values)
+    import tomllib  # here: the console reads settings before its first frame, mostly where there is no file
+
     data = read_small(path, _MAX_BYTES)
     if data is None:
         return UserSettings(values, (f"{path} cannot be read as a settings file; defaults hold",))
