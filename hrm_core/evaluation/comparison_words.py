@@ -23,6 +23,10 @@ def percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f}"
 
 
+def _percent_or_none(value: float | None) -> str:
+    return "no validation yet" if value is None else f"{percent(value)} %"
+
+
 def points(value: float | None) -> str:
     """A difference in points."""
     return "-" if value is None else f"{round(100 * value, 1) + 0.0:+.1f}"
@@ -88,8 +92,8 @@ def arm_block(arm: Document) -> Block:
     lines.append(f"differs in: {difference_words(arm)}")
     trivial = trivial_words(arm["score"]["trivial"])
     lines += [
-        f"at {_BY[point['by']]} ({amount(point['at'])}): exact {percent(point['arm'])} % against "
-        f"{percent(point['control'])} % ({trivial})"
+        f"at {_BY[point['by']]} ({amount(point['at'])}): exact {_percent_or_none(point['arm'])} against "
+        f"{_percent_or_none(point['control'])} ({trivial})"
         for point in arm["equal"]
         if point["at"] is not None
     ]

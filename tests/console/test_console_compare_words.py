@@ -11,6 +11,7 @@ from hrm_console.rows.feed import Feed
 from hrm_console.rows.listing import RunLine
 from hrm_console.session import Session
 from hrm_console.theme import FULL, SIXTEEN
+from hrm_console.views.compare import words as compare_words
 from hrm_console.views.compare.charts import compare_charts, look_after, next_choice, shown_runs
 from hrm_console.views.compare.state import FILTERS, Chosen, chosen_runs, differing, listed_tests
 from hrm_console.views.compare.words import (
@@ -172,3 +173,13 @@ def test_curves_without_rows_and_looks_without_curves():
     for what in ("axis", "in", "out", "whole", "left", "far right"):
         assert look_after(what, Look(), [Feed("a")], 40) == Look() and look_after(what, Look(), [], 40) == Look()
     assert next_choice([], "cells", 1) == "cells"
+
+
+def test_a_score_that_is_not_there_yet_is_said_in_words():
+    arm = {
+        "verdict": {"call": "cannot tell", "text": "cannot tell"},
+        "score": {"mean": 0.1, "trivial": {"value": 0.0}},
+        "equal": [{"by": "segments", "at": 480, "arm": None, "control": 0.05}],
+    }
+    text = " ".join(row.plain.strip() for row in compare_words._arm_rows(arm, FULL, 120)).replace("\xa0", " ")
+    assert "exact no validation yet against 5.0 % (trivial 0.0 %)" in text and "·" not in text.partition("at equal")[2]

@@ -187,10 +187,14 @@ def _arm_rows(arm: object, palette: Palette, width: int) -> list[Text]:
         at, by = number(point, "at"), string(point, "by") or ""
         if at is not None:
             where = duration(at) if by == "seconds" else count(at)
-            values = f"{share(number(point, 'arm'))}{PERCENT} against {share(number(point, 'control'))}{PERCENT}"
+            values = " against ".join(_percent(number(point, side)) for side in ("arm", "control"))
             words = f"at {BY.get(by, clean(by))} ({where}): exact {values} (trivial {trivial}{PERCENT})"
             rows += wrap(words, width - 1, palette.text, indent="   ")
     return rows
+
+
+def _percent(value: float | None) -> str:
+    return "no validation yet" if value is None else f"{share(value)}{PERCENT}"
 
 
 # Tests ------------------------------------------------------------------------------------------------------------
