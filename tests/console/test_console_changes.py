@@ -14,6 +14,7 @@ import pytest
 
 from hrm_console.app import ConsoleApp
 from hrm_console.rooms import ROOMS
+from hrm_console.rows import watching
 from hrm_console.screens.run import RunScreen
 from hrm_core.runs.records import encode_row
 from tests.console.conftest import metrics_row
@@ -117,8 +118,9 @@ async def test_two_consoles_on_one_folder_are_no_harm(runs, until, room):
         await until(other, lambda: second.line_of("one").step == 300)
 
 
-async def test_a_run_killed_with_9_is_lost_within_five_seconds_and_resume_is_offered(runs, until, shown):
-    """A process of its own holds the lock, as a trainer does, and is killed."""
+@pytest.fixture
+def victim(runs):
+    """A process of its own that holds a run's lock, as a trainer does; killed at the end if a test has not."""
     folder = runs.folder / "victim"
     code = (
         "import sys, time; from pathlib import Path; from hrm_core.runs.writer import RunWriter\n"
@@ -127,21 +129,58 @@ async def test_a_run_killed_with_9_is_lost_within_five_seconds_and_resume_is_off
         "print('up', flush=True); time.sleep(60)"
     )
     child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
-    try:
-        assert child.stdout.readline() == b"up\n"
-        app = ConsoleApp(runs.folder, tick_s=0.5)
-        async with app.run_test(size=(80, 24), notifications=True) as pilot:
-            await until(pilot, lambda: app.runs and app.runs[0].state == "running")
-            child.send_signal(signal.SIGKILL)
-            child.wait()
+    assert child.stdout.readline() == b"up\n"
+    yield child
+    child.kill()
+    child.wait()
+    child.stdout.close()
+
+
+async def test_a_run_killed_with_9_is_lost_within_five_seconds_and_resume_is_offered(runs, until, shown, victim):
+    app = ConsoleApp(runs.folder, tick_s=0.5)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await until(pilot, lambda: app.runs and app.runs[0].state == "running")
+        victim.send_signal(signal.SIGKILL)
+        victim.wait()
+        began = time.monotonic()
+        await until(pilot, lambda: app.runs[0].state == "lost")
+        assert time.monotonic() - began < 5
+        await until(pilot, lambda: "Press r" in shown(app))
+
+
+async def test_stopping_asks_once_and_can_kill(runs, until, shown, victim):
+    app = ConsoleApp(runs.folder, tick_s=0.05)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await until(pilot, lambda: app.runs and app.runs[0].state == "running")
+        await pilot.press("s")
+        await until(pilot, lambda: "at the next checkpoint" in shown(app) and "loses what came after" in shown(app))
+        await pilot.press("x")
+        await until(pilot, lambda: app.runs[0].state == "lost")
+        assert victim.wait(timeout=10) == -signal.SIGKILL
+        await until(pilot, lambda: "was killed" in " ".join(shown(app).split()))
+
+
+async def test_a_slow_disk_slows_no_key(runs, until, shown, monkeypatch):
+    """Every reading of a run takes a second here; the keys between are answered at once."""
+    make_three(runs)
+    read = watching.read_run
+
+    def slowly(*given):
+        time.sleep(1.0)
+        return read(*given)
+
+    monkeypatch.setattr(watching, "read_run", slowly)
+    app = ConsoleApp(runs.folder, tick_s=0.05)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await pilot.pause(0.2)
+        assert not app.runs_known
+        for _ in range(3):
             began = time.monotonic()
-            await until(pilot, lambda: app.runs[0].state == "lost")
-            assert time.monotonic() - began < 5
-            await until(pilot, lambda: "Press r" in shown(app))
-    finally:
-        child.kill()
-        child.wait()
-        child.stdout.close()
+            await pilot.press("question_mark")
+            await until(pilot, lambda: "which has the focus" in shown(app) or "Everywhere" in shown(app))
+            await pilot.press("escape")
+            assert time.monotonic() - began < 1.0
+        await until(pilot, lambda: len(app.runs) == 3)
 
 
 async def test_nothing_blocks_the_event_loop_while_a_long_run_is_opened(runs, until):
