@@ -54,6 +54,7 @@ class RunsScreen(Room):
     def __init__(self, id: str | None = None) -> None:
         super().__init__(id=id)
         self.chosen: str | None = None
+        self.at = 0
         self.chooser, self.rows, self.view = Chooser(), RowCache(), View()
         self.filter_before, self.wrong, self.hint = "", "", ""
         self.digest = DigestPanel()
@@ -108,7 +109,10 @@ class RunsScreen(Room):
         self.call_after_refresh(self.show_runs)
 
     def line(self) -> RunLine | None:
-        """The run under the cursor."""
+        """The run under the cursor. It may have moved and not said so yet: keys come faster than messages."""
+        if self.chosen is not None and self.table.cursor != self.at and self.table.cursor < len(self.listed):
+            self.at = self.table.cursor
+            self.chosen = self.listed[self.at].run_id
         return None if self.chosen is None else self.app.line_of(self.chosen)
 
     # The table --------------------------------------------------------------------------------------------------------
@@ -116,6 +120,7 @@ class RunsScreen(Room):
     def show_runs(self) -> None:
         """Draw the table from the app's runs; only rows that changed are painted."""
         app, table, session = self.app, self.table, self.app.session
+        self.line()
         at = next((at for at, line in enumerate(self.listed) if line.run_id == self.chosen), 0)
         self.view = self.chooser.view(app.runs, session, time.time())
         self.set_class(not app.runs, "-empty")
@@ -142,7 +147,7 @@ class RunsScreen(Room):
 
     @on(Choice.Moved)
     def moved(self, message: Choice.Moved) -> None:
-        self._choose(message.index)
+        self._choose(self.table.cursor)
 
     @on(Choice.Chosen)
     def opened(self, message: Choice.Chosen) -> None:
@@ -152,7 +157,7 @@ class RunsScreen(Room):
     def _choose(self, index: int) -> None:
         if index >= len(self.listed):
             return
-        self.chosen = self.listed[index].run_id
+        self.at, self.chosen = index, self.listed[index].run_id
         if self.app.in_sight is self:
             self.app.follow(self.line())
         self.show_preview()
@@ -235,8 +240,8 @@ class RunsScreen(Room):
         self._remember(sort=reversed_sort(self.app.session.sort))
 
     def action_mark(self) -> None:
-        if self.chosen is not None:
-            self.app.remember(self.app.session.toggled(self.chosen))
+        if (line := self.line()) is not None:
+            self.app.remember(self.app.session.toggled(line.run_id))
             self.show_runs()
             self.table.action_cursor(1)
 
@@ -249,8 +254,8 @@ class RunsScreen(Room):
         self._remember(marked=())
 
     def action_baseline(self) -> None:
-        if self.chosen is not None:
-            self._remember(baseline="" if self.app.session.baseline == self.chosen else self.chosen)
+        if (line := self.line()) is not None:
+            self._remember(baseline="" if self.app.session.baseline == line.run_id else line.run_id)
 
     def action_digest(self) -> None:
         if self.digest.news:
@@ -266,8 +271,8 @@ class RunsScreen(Room):
         steps.remove(self.app, self.line(), words.marked_lines(self.app.runs, self.app.session))
 
     def action_open(self) -> None:
-        if self.chosen is not None:
-            self.app.show_run(self.chosen)
+        if (line := self.line()) is not None:
+            self.app.show_run(line.run_id)
 
     def action_stop(self) -> None:
         self.app.steering.ask_stop(self.line())

@@ -206,12 +206,12 @@ async def test_export_asks_where_and_says_where_it_is(archived, until, shown, tm
         await until(pilot, lambda: isinstance(app.screen, AskScreen))
         assert app.screen.field.value == str(tmp_path / "out" / "one-20")
         await pilot.press("enter")
-        await until(pilot, lambda: "exported to" in " ".join(shown(app).split()))
+        await until(pilot, lambda: any(note.message.startswith("exported to") for note in app._notifications))
         assert verify_folder(tmp_path / "out" / "one-20") == []
         await pilot.press("e")
         await until(pilot, lambda: isinstance(app.screen, AskScreen))
         await pilot.press("enter")
-        await until(pilot, lambda: "choose another" in " ".join(shown(app).split()))
+        await until(pilot, lambda: any("choose another" in note.message for note in app._notifications))
 
 
 async def test_evaluate_again_asks_hrm_and_shows_the_answer_beside_what_was(archived, until, shown):

@@ -235,3 +235,21 @@ def test_keys_of_sorting_go_round():
 )  # fmt: skip
 def test_the_beginning_of_a_field_is_completed_in_words(text, hint):
     assert begun_term(text) == hint
+
+
+async def test_keys_that_come_faster_than_messages_mean_the_run_under_the_cursor(three, until, open_app):
+    """The cursor moves at once, and says so in a message: what a key means must not wait for that."""
+    app = ConsoleApp(three.folder, tick_s=0.05)
+    async with app.run_test(size=(100, 24), notifications=True) as pilot:
+        await open_app(app, pilot)
+        first, second, third = names(app)
+        screen = app.screen
+        screen.action_mark()
+        screen.table.move_to(1)
+        screen.action_mark()
+        screen.table.move_to(2)
+        screen.show_runs()
+        screen.action_baseline()
+        assert app.session.marked == (first, second) and app.session.baseline == third
+        await pilot.pause(0.1)
+        assert screen.chosen == third and screen.table.cursor == 2
