@@ -206,9 +206,11 @@ class Bench:
         found = AtSize(size)
         for _ in range(self.effort.starts):  # in turn, so that both meet the same machine
             empty = Timed([sys.executable, "-c", EMPTY_APP], size, self.environment())
-            first = empty.first_frame_s()
-            empty.rest()
-            empty.close()
+            try:
+                first = empty.first_frame_s()
+                empty.rest()
+            finally:
+                empty.close()
             with self.console(size) as terminal:
                 ours = terminal.first_frame_s()
                 terminal.rest(0.2, 3.0)

@@ -116,6 +116,9 @@ class Timed:
             stderr=theirs if errors is None else errors,
             env=dict(environment),
             start_new_session=True,
+            # Its controlling terminal, so that it is hung up on when we are killed: an empty app whose terminal is gone
+            # keeps a core busy for ever.
+            preexec_fn=lambda: fcntl.ioctl(theirs, termios.TIOCSCTTY, 0),  # noqa: PLW1509 (no other thread here)
         )
         os.close(theirs)
 

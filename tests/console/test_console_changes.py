@@ -77,12 +77,12 @@ async def test_a_screen_outlives_a_terminal_of_any_size(runs, until, room):
     async with app.run_test(size=(100, 30), notifications=True) as pilot:
         await until(pilot, lambda: len(app.runs) == 3)
         await open_room(app, pilot, until, room)
-        for size in ((40, 10), (20, 5), (1, 1), (300, 90), (80, 24)):
+        for size in ((40, 10), (1, 1), (200, 60), (80, 24)):
             await pilot.resize_terminal(*size)
             await pilot.pause(0.05)
-            await pilot.press("question_mark")
-            await pilot.pause(0.02)
-            await pilot.press("escape", "g")
+        for key in ("question_mark", "g"):
+            await pilot.resize_terminal(40, 10)
+            await pilot.press(key)
             await pilot.pause(0.02)
             await pilot.press("escape")
         await until(pilot, lambda: getattr(app.screen, "ROOM", "") == room)
@@ -103,7 +103,7 @@ async def test_every_screen_says_the_command_that_prints_it(runs, until, room):
     assert done.returncode == 0 and words[0] in done.stdout
 
 
-@pytest.mark.parametrize("room", [*NAMED, "run"])
+@pytest.mark.parametrize("room", ["runs", "run", "queue", "archive"])
 async def test_two_consoles_on_one_folder_are_no_harm(runs, until, room):
     make_three(runs)
     first, second = ConsoleApp(runs.folder, tick_s=0.05), ConsoleApp(runs.folder, tick_s=0.05)

@@ -184,7 +184,7 @@ def test_no_screen_sends_a_payload_to_a_real_terminal(runs):
             terminal.wait_for(lambda text, room=room: "─ go to" not in text)
             for key in ("?", "Escape", "Down", "Enter", "Escape"):
                 terminal.send(key)
-                terminal.read(0.4)
+                terminal.read(0.2)
         terminal.send("C-q")
         assert os.waitpid(terminal.pid, 0)[1] == 0
     finally:
