@@ -103,8 +103,12 @@ def test_launch_lose_the_line_come_back_watch_it_finish_browse_and_compare(
     terminal.send("Escape")
     terminal.wait_for("hrm-console │ runs")
     terminal.send("Space", "Down", "Space", "g", "c")
+    terminal.wait_for("4 verdict", 120)
+    terminal.send("4")  # a page where the terminal is small, a pane where it is not
     terminal.wait_for("cannot tell", 120)
     terminal.send("g", "p")
+    terminal.wait_for("puzzles of")
+    terminal.send("2")
     terminal.wait_for(lambda text: "▀" in text or "▄" in text, 60)
     terminal.send("C-q")
 
