@@ -19,14 +19,14 @@ from pathlib import Path
 from typing import Any, Final, final
 
 from hrm_core.runs.atomic import write_json
-from hrm_core.runs.files import Row, mapping, read_json_object, read_small
+from hrm_core.runs.device import POWER_SUPPLY, read_battery
+from hrm_core.runs.files import Row, mapping, read_json_object
 from hrm_core.runs.launch import is_alive
 from hrm_core.runs.layout import data_home
 from hrm_core.runs.locks import device_lock, lock_holder, short_lock
 from hrm_core.runs.records import utc_now
 
 VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
-POWER: Final = Path("/sys/class/power_supply")
 
 
 @final
@@ -163,21 +163,7 @@ def release(device: Device, about: Mapping[str, Any], folder: Path | None = None
             _record(device, place).unlink(missing_ok=True)
 
 
-def _word(path: Path) -> str:
-    return (read_small(path, 256) or b"").decode("utf-8", "replace").strip().lower()
-
-
-def on_battery(folder: Path = POWER) -> bool:
-    """Whether the machine runs on a battery of its own. A mouse's battery does not count; unknown is mains."""
-    draining = False
-    try:
-        names = sorted(os.listdir(folder))
-    except OSError:
-        return False
-    for name in names:
-        kind = _word(folder / name / "type")
-        if kind in ("mains", "usb") and _word(folder / name / "online") == "1":
-            return False
-        if kind == "battery" and _word(folder / name / "scope") != "device":
-            draining = draining or _word(folder / name / "status") == "discharging"
-    return draining
+def on_battery(folder: Path = POWER_SUPPLY) -> bool:
+    """Whether the machine runs on a battery of its own; unknown is mains."""
+    battery = read_battery(folder)
+    return battery is not None and battery.on_battery

@@ -198,39 +198,27 @@ def _train(
     settings, name = read_settings(), writer.layout.run_id
     writer.heard = Notifier(settings.words("notify.command"), name).heard
     with awake(name, settings.flag("runs.inhibit_sleep")):
-        return _train_awake(writer, parts, dataset, progress, policy, say, save_first)
-
-
-def _train_awake(
-    writer: RunWriter,
-    parts: StepParts,
-    dataset: Dataset,
-    progress: Progress,
-    policy: Policy,
-    say: Say,
-    save_first: bool,
-) -> str:
-    lock = None
-    if parts.model.device.type == "cuda" and not parts.recipe.training.share_device:
-        # By its UUID: numbers count from 0 in every process that sees only some of the GPUs.
-        lock = device_lock(f"GPU-{torch.cuda.get_device_properties(parts.model.device).uuid}").acquire()
-    try:
-        trainer = Trainer(writer, parts, dataset, progress, policy, say)
-        if save_first:
-            trainer.checkpoint()
-        return trainer.run()
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        reason = f"{type(error).__name__}: {error}"
-        with suppress(OSError):  # a full disk may be why; the first error is the one to show
-            writer.event("failed", progress.step, reason=reason)
-            say(f"failed at step {progress.step}: {reason}")
-            writer.result({"state": "failed", "reason": reason, "step": progress.step, "best": progress.best})
-        raise
-    finally:
-        if lock is not None:
-            lock.release()
+        lock = None
+        if parts.model.device.type == "cuda" and not parts.recipe.training.share_device:
+            # By its UUID: numbers count from 0 in every process that sees only some of the GPUs.
+            lock = device_lock(f"GPU-{torch.cuda.get_device_properties(parts.model.device).uuid}").acquire()
+        try:
+            trainer = Trainer(writer, parts, dataset, progress, policy, say)
+            if save_first:
+                trainer.checkpoint()
+            return trainer.run()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            reason = f"{type(error).__name__}: {error}"
+            with suppress(OSError):  # a full disk may be why; the first error is the one to show
+                writer.event("failed", progress.step, reason=reason)
+                say(f"failed at step {progress.step}: {reason}")
+                writer.result({"state": "failed", "reason": reason, "step": progress.step, "best": progress.best})
+            raise
+        finally:
+            if lock is not None:
+                lock.release()
 
 
 def _sayer(writer: RunWriter, echo: Say | None) -> Say:
