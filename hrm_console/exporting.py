@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hrm_console.charts.chart import Chart
-from hrm_console.launching import HRM, shell_line
+from hrm_console.launching import shell_line
 from hrm_console.screens.base import Room
+from hrm_core.runs.launch import HRM_COMMAND
 from hrm_core.runs.text import clean
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def copy_line(app: ConsoleApp) -> None:
     """Put the line that prints what the screen shows on the clipboard, and say it."""
     screen = app.in_sight
     if isinstance(screen, Room):
-        line = clean(shell_line([*HRM, *screen.shell_words(), "--runs", str(app.runs_dir)]))
+        line = clean(shell_line([*HRM_COMMAND, *screen.shell_words(), "--runs", str(app.runs_dir)]))
         app.copy_to_clipboard(line)
         app.say(f"copied: {line}")
 

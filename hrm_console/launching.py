@@ -10,18 +10,16 @@ from __future__ import annotations
 import os
 import shlex
 import signal
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
+from hrm_console.children import lines_of, run_child
 from hrm_core.errors import UserError
+from hrm_core.runs.launch import HRM_COMMAND
 from hrm_core.runs.text import clean
 
-HRM = (sys.executable, "-m", "hrm_core.cli.main")
 # Building ARC-AGI-1 for a first run takes under half a minute on two cores; a slow disk gets ten times that.
 PATIENCE_S = 300.0
 
@@ -54,13 +52,13 @@ def run_words(experiment: str, overrides: Sequence[str], name: str = "", source:
 
 def run_argv(experiment: str, overrides: Sequence[str], name: str, runs_dir: Path, source: str = "") -> list[str]:
     """The command that starts a run and leaves it alone."""
-    return [*HRM, *run_words(experiment, overrides, name, source), "--detach", "--runs", str(runs_dir)]
+    return [*HRM_COMMAND, *run_words(experiment, overrides, name, source), "--detach", "--runs", str(runs_dir)]
 
 
 def queue_argv(experiment: str, overrides: Sequence[str], name: str, runs_dir: Path, source: str = "") -> list[str]:
     """The command that puts a run in the queue."""
     words = run_words(experiment, overrides, name, source)
-    return [*HRM, "queue", "add", *words[1:], "--runs", str(runs_dir)]
+    return [*HRM_COMMAND, "queue", "add", *words[1:], "--runs", str(runs_dir)]
 
 
 def resume_argv(run_id: str, runs_dir: Path) -> list[str]:
@@ -70,37 +68,26 @@ def resume_argv(run_id: str, runs_dir: Path) -> list[str]:
 
 def extend_argv(run_id: str, overrides: Sequence[str], runs_dir: Path) -> list[str]:
     """The same with another length, `training.max_steps=N`."""
-    return [*HRM, "resume", run_id, *overrides, "--detach", "--runs", str(runs_dir)]
+    return [*HRM_COMMAND, "resume", run_id, *overrides, "--detach", "--runs", str(runs_dir)]
 
 
 def shell_line(argv: Sequence[str]) -> str:
     """An argv as a person would type it."""
     words = list(argv)
-    if tuple(words[: len(HRM)]) == HRM:
-        words[: len(HRM)] = ["hrm"]
+    if tuple(words[: len(HRM_COMMAND)]) == HRM_COMMAND:
+        words[: len(HRM_COMMAND)] = ["hrm"]
     return shlex.join(words)
 
 
 def run_command(argv: Sequence[str]) -> Outcome:
-    """Run a child to its end and say how it went. Its words go to a file, so that it cannot block on us."""
-    with tempfile.TemporaryFile() as said:
-        try:
-            status = subprocess.run(
-                list(argv),
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
-                start_new_session=True,
-                timeout=PATIENCE_S,
-                check=False,
-            ).returncode
-        except subprocess.TimeoutExpired:
-            return Outcome(False, f"no answer after {PATIENCE_S:.0f} s; see the runs screen whether it came up")
-        except OSError as error:
-            return Outcome(False, clean(f"cannot start the hrm command: {error.strerror}"))
-        said.seek(0)
-        lines = [clean(line) for line in said.read(200_000).decode("utf-8", "replace").splitlines() if line.strip()]
-    return Outcome(status == 0, "\n".join(lines[-6:]) if lines else f"the command ended with exit code {status}")
+    """Run a child to its end and say how it went, in its last words."""
+    ended = run_child(argv, PATIENCE_S, 200_000, together=True)
+    if ended.status is None:
+        hint = "; see the runs screen whether it came up" if ended.trouble.startswith("no answer") else ""
+        return Outcome(False, ended.trouble + hint)
+    lines = lines_of(ended.out)
+    said = "\n".join(lines[-6:]) if lines else f"the command ended with exit code {ended.status}"
+    return Outcome(ended.status == 0, said)
 
 
 def steer(folder: Path, request: str) -> Outcome:

@@ -18,7 +18,7 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 
 from hrm_console.actions import bindings_of
-from hrm_console.launching import HRM, Outcome
+from hrm_console.launching import Outcome
 from hrm_console.rows.listing import RunLine
 from hrm_console.screens.base import Room
 from hrm_console.screens.queue_ask import AfterScreen, CloneScreen, QueueRemoveScreen, after_choices
@@ -27,6 +27,7 @@ from hrm_console.views.queue.words import detail_rows, empty_rows, entry_row, he
 from hrm_console.widgets.bar import Bar
 from hrm_console.widgets.lines import Choice, Rows
 from hrm_core.runs import queue as edits
+from hrm_core.runs.launch import HRM_COMMAND
 from hrm_core.runs.queue_records import HELD, RUNNING, TO_COME, Entry
 from hrm_core.runs.queue_status import ask_stop
 
@@ -287,7 +288,7 @@ class QueueScreen(Room):
         if self.seen is not None and self.seen.worker.alive:
             self._do(lambda: ask_stop(runs_dir), "the worker will start nothing more; runs under way go on")
             return
-        argv = [*HRM, "queue", "start", "--runs", str(runs_dir)]
+        argv = [*HRM_COMMAND, "queue", "start", "--runs", str(runs_dir)]
         self.app.in_background(lambda: self.app.launcher(argv), self._started)
 
     def _started(self, outcome: Outcome) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,11 +16,11 @@ import click
 
 from hrm_core.cli.options import clean, json_option, print_json, print_line, print_table, runs_folder, runs_option
 from hrm_core.cli.queue_words import COLUMNS, as_json_row, cells, entry_lines, headline, why_lines, worker_line
+from hrm_core.runs.launch import HRM_COMMAND
 
 if TYPE_CHECKING:
     from hrm_core.runs.queue_records import Entry, Queue
 
-HRM = (sys.executable, "-m", "hrm_core.cli.main")
 _LOOK_S = 120.0
 
 entry_argument = click.argument("entry", metavar="ENTRY")
@@ -258,9 +257,9 @@ def start(foreground: bool, as_worker: bool, runs: Path | None) -> None:
         from hrm_core.runs.queue_worker import Surroundings, Worker
 
         around = Surroundings(differs=differs_in_child(folder), tell=None if as_worker else print_line)
-        Worker(folder, HRM, around).run()
+        Worker(folder, HRM_COMMAND, around).run()
         return
-    pid = start_worker(folder, [*HRM, "queue", "start", "--as-worker", "--runs", str(folder.resolve())])
+    pid = start_worker(folder, [*HRM_COMMAND, "queue", "start", "--as-worker", "--runs", str(folder.resolve())])
     if pid is None:
         print_line(read_worker(folder).words)
         return
@@ -281,7 +280,7 @@ def stop(runs_too: bool, runs: Path | None) -> None:
         print_line(f"{run_id} will stop at its next checkpoint")
 
 
-def differs_in_child(folder: Path, command: Sequence[str] = HRM) -> Callable[[Entry], list[str]]:
+def differs_in_child(folder: Path, command: Sequence[str] = HRM_COMMAND) -> Callable[[Entry], list[str]]:
     """What is different from an entry's pins, asked of a new process: this one may be older than the code on disk."""
 
     def differs(entry: Entry) -> list[str]:

@@ -32,9 +32,10 @@ def ensure_data(source: str, given: Path | None) -> Path:
 
 def start_detached(folder: Path, words: list[str]) -> int:
     """Starts `hrm WORDS...` as a session of its own that outlives the terminal; returns its pid."""
+    from hrm_core.runs.launch import HRM_COMMAND
     from hrm_core.runs.launch import start_detached as launch
 
-    return launch([sys.executable, "-m", "hrm_core.cli.main", *words], folder)
+    return launch([*HRM_COMMAND, *words], folder)
 
 
 def _say_how_to_watch(name: str, folder: Path) -> None:

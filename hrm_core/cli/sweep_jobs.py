@@ -8,7 +8,6 @@ their own, so that one Ctrl-C reaches them once, through here. What runs a sweep
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +19,7 @@ from typing import final
 
 from hrm_core.errors import UserError
 from hrm_core.runs.control import request
-from hrm_core.runs.launch import start_process
+from hrm_core.runs.launch import HRM_COMMAND, start_process
 from hrm_core.runs.layout import RunFolder
 from hrm_core.runs.reader import output_tail, read_run
 from hrm_core.runs.signals import answered
@@ -28,7 +27,6 @@ from hrm_core.runs.sweeps import PlannedRun
 
 POLL_S = 0.2
 AGAIN_S = 1.0
-HRM = (sys.executable, "-m", "hrm_core.cli.main")
 
 
 @final
@@ -61,7 +59,7 @@ class SweepJobs:
         words_of: Callable[[PlannedRun], Sequence[str]],
         tell: Callable[[str], None],
         ended: Callable[[Outcome], None],
-        command: Sequence[str] = HRM,
+        command: Sequence[str] = HRM_COMMAND,
     ) -> None:
         self.runs_dir = runs_dir
         self.jobs = jobs

@@ -10,14 +10,19 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from hrm_core.runs.atomic import explain_os_error, write_json
 from hrm_core.runs.files import Row, integer, string
 from hrm_core.runs.layout import RunFolder
 from hrm_core.runs.records import utc_now
+
+# The `hrm` command of this installation, whatever PATH says.
+HRM_COMMAND: Final = (sys.executable, "-m", "hrm_core.cli.main")
 
 
 def _boot_id() -> str:

@@ -9,13 +9,14 @@ import pytest
 import tomli_w
 
 from hrm_console.app import ConsoleApp
-from hrm_console.launching import HRM, Outcome
+from hrm_console.launching import Outcome
 from hrm_console.screens.launch import LaunchScreen
 from hrm_console.screens.launch_save import SaveScreen
 from hrm_console.screens.run import RunScreen
 from hrm_console.views.launch.forking import extend, fork, overrides_of_run
 from hrm_core.recipe.lay import build_recipe
 from hrm_core.recipe.my_experiments import experiments_dir
+from hrm_core.runs.launch import HRM_COMMAND
 from hrm_core.runs.text import clean
 
 ALL = "\x1b]52;c;cHduZWQ=\x07 \x1b[2J \x9b31m \u202egnp.exe [bold red]markup[/] [@click=app.quit]x[/] a\rb\x08 \x7f\x05"
@@ -64,7 +65,7 @@ async def test_queue_gives_the_right_argv_and_stays(runs, until, shown):
         await pilot.press("f6")
         await until(pilot, lambda: "queued is in the queue" in shown(app))
         words = ["queue", "add", "EXP-03", "preset=cpu", "training.seed=2", "--name", "queued"]
-        assert launcher.asked == [[*HRM, *words, "--runs", str(runs.folder)]]
+        assert launcher.asked == [[*HRM_COMMAND, *words, "--runs", str(runs.folder)]]
         assert app.screen is screen and screen.name_field.value == ""
         launcher.outcome = Outcome(False, "error: no space")
         await until(pilot, lambda: screen.queue_button.ready)

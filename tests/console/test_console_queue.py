@@ -9,10 +9,11 @@ import pytest
 from queue_stand_in import CODE, PINS
 
 from hrm_console.app import ConsoleApp
-from hrm_console.launching import HRM, Outcome
+from hrm_console.launching import Outcome
 from hrm_console.screens.queue import QueueScreen
 from hrm_console.screens.queue_ask import AfterScreen, CloneScreen, QueueRemoveScreen
 from hrm_console.screens.run import RunScreen
+from hrm_core.runs.launch import HRM_COMMAND
 from hrm_core.runs.locks import FileLock
 from hrm_core.runs.queue_records import Entry
 from hrm_core.runs.queue_status import write_status
@@ -219,7 +220,7 @@ async def test_the_worker_is_started_by_the_command_and_stopped_by_the_file(runs
         await until(pilot, lambda: "no worker is at work: f starts one." in shown(app))
         await pilot.press("f")
         await until(pilot, lambda: "the queue is being worked on" in shown(app))
-        assert argvs == [[*HRM, "queue", "start", "--runs", str(runs.folder)]]
+        assert argvs == [[*HRM_COMMAND, "queue", "start", "--runs", str(runs.folder)]]
         await pilot.press("f")
         await until(pilot, lambda: "no python here" in shown(app))
         with FileLock(worker_lock_path(runs.folder), "the queue", ""):
