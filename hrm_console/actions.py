@@ -1,8 +1,8 @@
 """The one table of everything a key does. From it come bindings, footer, help, palette and the README's table of keys.
 
-The rows are in `tables/`, one file a screen. Nothing binds a key anywhere else, except the movement keys inside
-widgets, which are listed in `MOVEMENT` for the help screen. A key map (action's id -> keys, from the user's keys.toml)
-changes what is bound and what is shown alike.
+The rows are in `tables/`, one file a screen, and what several screens share. Nothing binds a key anywhere else, except
+the movement keys inside widgets, which are listed in `MOVEMENT` for the help screen. A key map (action's id -> keys,
+from the user's keys.toml) changes what is bound and what is shown alike.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from hrm_console.action import Action
 from hrm_console.rooms import DIALOGS, ROOMS
 from hrm_console.tables import (
     archive,
+    charts,
     compare,
     device,
     dialogs,
@@ -46,6 +47,7 @@ ACTIONS: tuple[Action, ...] = (
     *shared.ACTIONS,
     *runs.MORE,
     *run.LOOKING,
+    *charts.ACTIONS,
     *everywhere.ACTIONS,
 )
 

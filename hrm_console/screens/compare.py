@@ -192,7 +192,7 @@ class CompareScreen(Room):
         self.family_list.show([words.family_row(row, palette, width) for row in counts])
         self.tests = listed_tests(self.comparing.paired, self.kind, self.family)
         width = self.test_list.size.width
-        self.test_list.show([words.test_row(test, palette, width) for test in self.tests])
+        self.test_list.show([words.paired_row(test, palette, width) for test in self.tests])
         self.test_list.move_to(max(0, min(self.test_list.cursor, len(self.tests) - 1)))
         self.tests_line.update()
         self.tabs.update()
@@ -225,7 +225,7 @@ class CompareScreen(Room):
 
     def _tests_line(self, width: int) -> Text:
         found, line = self.comparing, self.app.line_of(self.chosen.other)
-        return words.tests_line(found.paired, line, found.trouble, self.app.palette, width)
+        return words.paired_line(found.paired, line, found.trouble, self.app.palette, width)
 
     def _tabs(self, width: int) -> Text:
         words_of_charts = self.curves.words(brief=True)
@@ -271,11 +271,11 @@ class CompareScreen(Room):
         self.show_all()
 
     def action_charts(self, step: int) -> None:
-        """The next charts, those before, or with 0 one of them in the whole room."""
-        if step:
-            self.curves.turn(step)
-        else:
-            self.curves.zoom()
+        self.curves.turn(step)
+        self.tabs.update()
+
+    def action_zoom(self) -> None:
+        self.curves.zoom()
         self.tabs.update()
 
     def action_choice(self, step: int) -> None:

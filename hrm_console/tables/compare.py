@@ -31,17 +31,4 @@ ACTIONS: tuple[Action, ...] = (
     _compare("whole", "0", "0", "look('whole')", "whole runs", "Show the whole runs again."),
     _compare("log_scale", "y", "y", "look('log')", "log y", "Draw losses on a log scale, or not."),
     _compare("smooth", "e", "e", "look('smooth')", "smooth", "Smooth the training curves: off, a little, much."),
-    _compare("zoom", "z", "z", "charts(0)", "zoom", "Give one chart the whole room, or show them all.", True),
-    _compare(
-        "charts_next",
-        "right_square_bracket",
-        "]",
-        "charts(1)",
-        "next charts",
-        "Show the next charts where not all fit.",
-    ),
-    _compare(
-        "charts_previous", "left_square_bracket", "[", "charts(-1)", "previous charts", "Show the charts before these."
-    ),
-    _compare("save_csv", "w", "w", "save_csv", "curves as CSV", "Save the curves as CSV (setting console.exports)."),
 )

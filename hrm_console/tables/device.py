@@ -13,21 +13,4 @@ ACTIONS: tuple[Action, ...] = (
     _device("open", "enter", "enter", "open", "run at work", "Open the run that is at work on the device.", True),
     _device("page_1", "1", "1", "page('now')", "now", "Show the numbers of this moment (small terminals)."),
     _device("page_2", "2", "2", "page('curves')", "curves", "Show the curves of the last five minutes."),
-    _device("zoom", "z", "z", "zoom", "zoom", "Give one chart the whole room, or show them all.", True),
-    _device(
-        "charts_next",
-        "right_square_bracket",
-        "]",
-        "charts(1)",
-        "next charts",
-        "Show the next charts where not all fit.",
-    ),
-    _device(
-        "charts_previous",
-        "left_square_bracket",
-        "[",
-        "charts(-1)",
-        "previous charts",
-        "Show the charts before these.",
-    ),
 )

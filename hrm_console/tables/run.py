@@ -52,26 +52,6 @@ CHARTS: tuple[Action, ...] = (
     ),
     _run("charts_pick", "c", "c", "pick", "charts", "Choose which charts are shown.", True),
     _run(
-        "charts_next",
-        "right_square_bracket",
-        "]",
-        "charts(1)",
-        "next charts",
-        "Show the next charts where not all fit.",
-    ),
-    _run(
-        "charts_previous", "left_square_bracket", "[", "charts(-1)", "previous charts", "Show the charts before these."
-    ),
-    _run(
-        "zoom",
-        "z",
-        "z",
-        "zoom",
-        "zoom",
-        "Give one chart the whole room, or show them all. ] and [ go through them.",
-        True,
-    ),
-    _run(
         "markers",
         "m",
         "m",
@@ -79,7 +59,6 @@ CHARTS: tuple[Action, ...] = (
         "markers",
         "Draw curves with braille, blocks or ascii (setting console.markers).",
     ),
-    _run("save_csv", "w", "w", "save_csv", "curves as CSV", "Save the curves as CSV (setting console.exports)."),
 )
 
 LOG: tuple[Action, ...] = (

@@ -21,14 +21,10 @@ from hrm_console.views.compare.words import (
     idle_keys,
     legend,
     nothing_rows,
+    paired_line,
+    paired_row,
     told_apart,
     verdict_rows,
-)
-from hrm_console.views.compare.words import (
-    test_row as row_of_test,
-)
-from hrm_console.views.compare.words import (
-    tests_line as line_of_tests,
 )
 from hrm_console.views.run.charts import Look
 from hrm_core.runs.paired import PairedRuns, PairedTest
@@ -103,10 +99,10 @@ def test_nothing_is_wider_than_its_room_or_arrives_raw(width, palette):
     rows = [
         legend(chosen, {HOSTILE: 75}, palette, width),
         *config_rows(differing(lines), lines, 1, palette, width),
-        line_of_tests(paired, lines[0], "", palette, width),
-        line_of_tests(None, None, HOSTILE, palette, width),
+        paired_line(paired, lines[0], "", palette, width),
+        paired_line(None, None, HOSTILE, palette, width),
         *(family_row(row, palette, width) for row in family_counts(paired)),
-        *(row_of_test(test, palette, width) for test in tests),
+        *(paired_row(test, palette, width) for test in tests),
     ]
     prose = [
         *nothing_rows(True, palette, max(12, width)),

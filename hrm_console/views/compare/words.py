@@ -28,7 +28,7 @@ KEY_WIDTH, LEAST_VALUE = 30, 10
 PERCENT = "\u00a0%"  # with a space at which no line breaks
 ALL_FAMILIES = "all families"
 AXIS = {"step": "steps"}
-PAGE_KEYS = {"curves": {"compare_axis", "compare_choice", "compare_zoom"}, "tests": {"compare_filter"}}
+PAGE_KEYS = {"curves": {"compare_axis", "compare_choice", "zoom"}, "tests": {"compare_filter"}}
 MARKS = {"gained": "+", "lost": "−", "both": "=", "neither": "·"}
 BY = {"steps": "equal steps", "seconds": "equal training time", "segments": "equal segments"}
 
@@ -200,7 +200,7 @@ def _percent(value: float | None) -> str:
 # Tests ------------------------------------------------------------------------------------------------------------
 
 
-def tests_line(paired: PairedRuns | None, line: RunLine | None, trouble: str, palette: Palette, width: int) -> Text:
+def paired_line(paired: PairedRuns | None, line: RunLine | None, trouble: str, palette: Palette, width: int) -> Text:
     """How many tests came out how, beside what the best trivial predictor solves of them."""
     if trouble or paired is None:
         return plain(f" {trouble or 'reading the predictions …'}", palette.warn if trouble else palette.muted, width)
@@ -251,7 +251,7 @@ def family_counts(paired: PairedRuns | None) -> list[FamilyCount]:
     return [FamilyCount("", **everything), *count_families(paired.tests)]
 
 
-def test_row(test: PairedTest, palette: Palette, width: int) -> Text:
+def paired_row(test: PairedTest, palette: Palette, width: int) -> Text:
     """One test: how it came out, its name, its families."""
     style = outcome_style(test.outcome, palette)
     row = Text(f" {MARKS[test.outcome]} {test.outcome:<8}", style=style, no_wrap=True, end="")
