@@ -12,6 +12,7 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 
 import pytest
+from real_terminal import PtyTerminal
 
 from hrm_console.app import ConsoleApp
 from hrm_console.charts.chart import Chart, Line
@@ -22,6 +23,7 @@ from hrm_console.screens.go import GoScreen, places_of
 from hrm_console.screens.launch import LaunchScreen
 from hrm_console.screens.run import RunScreen
 from hrm_console.screens.runs import RunsScreen
+from hrm_console.session import read_session
 from hrm_core.runs.queue_store import change
 from hrm_core.runs.user_settings import SETTINGS, UserSettings
 
@@ -142,32 +144,16 @@ async def test_the_help_begins_with_what_has_the_focus(runs, until):
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
-def test_a_signal_ends_the_app_in_order_and_its_session_is_kept(runs, tmp_path, number):
-    ours, theirs = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}
-    argv = [sys.executable, "-m", "hrm_console", "--runs", str(runs.folder)]
-    child = subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True)
-    os.close(theirs)
-    seen = b""
-    try:
-        end = time.monotonic() + 30
-        while b"No runs here yet" not in seen and time.monotonic() < end:
-            seen += os.read(ours, 65536)
-        child.send_signal(number)
-        while True:
-            try:
-                more = os.read(ours, 65536)
-            except OSError:
-                break
-            if not more:
-                break
-            seen += more
-        assert child.wait(timeout=20) == 0
-    finally:
-        child.kill()
-        child.wait()
-        os.close(ours)
-    assert seen.rstrip().endswith((b"\x1b[?25h", b"\x1b[?1004l", b"\x1b[<u", b"l")) and b"Traceback" not in seen
+def test_a_signal_ends_the_app_in_order_and_its_session_is_kept(runs, number):
+    runs.make("one")
+    environment = {**os.environ, "TERM": "xterm-256color"}
+    argv = [sys.executable, "-m", "hrm_console", "--runs", str(runs.folder), "one"]
+    terminal = PtyTerminal(argv, (80, 24), environment)
+    terminal.wait_for("curves")
+    os.kill(terminal.pid, number)
+    assert terminal.exit_code() == 0
+    assert b"\x1b[?1049l" in terminal.raw and b"Traceback" not in terminal.raw  # the screen before is back
+    assert read_session(runs.folder).views["app"]["run"] == "one"
 
 
 def test_a_terminal_that_goes_away_ends_the_app(runs):

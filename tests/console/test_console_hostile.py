@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import pty
-import select
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -124,46 +120,18 @@ def test_once_prints_no_payload_raw(runs, capsys):
     assert not dangerous(capsys.readouterr().out)
 
 
-def read_until(descriptor, seen, wanted, timeout_s=40.0):
-    """Read from a terminal until `wanted` has come."""
-    end = time.monotonic() + timeout_s
-    while wanted not in seen and time.monotonic() < end:
-        if select.select([descriptor], [], [], 0.2)[0]:
-            try:
-                seen += os.read(descriptor, 65536)
-            except OSError:
-                break
-    assert wanted in seen, seen[-2000:]
-    return seen
-
-
 def test_through_a_real_terminal_nothing_of_a_payload_arrives_and_ctrl_q_leaves_with_0(runs):
     hostile_run(runs)
-    ours, theirs = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"}
+    environment = {**os.environ, "TERM": "xterm-256color"}
     argv = [sys.executable, "-m", "hrm_console", "--runs", str(runs.folder), "one"]
-    child = subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True)
-    os.close(theirs)
-    try:
-        seen = read_until(ours, b"", b"segments/s")
-        os.write(ours, b"4")
-        seen = read_until(ours, seen, "\u241b".encode())
-        os.write(ours, b"\x11")
-        while True:
-            try:
-                more = os.read(ours, 65536)
-            except OSError:
-                break
-            if not more:
-                break
-            seen += more
-        assert child.wait(timeout=20) == 0
-    finally:
-        child.kill()
-        child.wait()
-        os.close(ours)
+    terminal = PtyTerminal(argv, (100, 30), environment)
+    terminal.wait_for("segments/s")
+    terminal.send("4")
+    terminal.wait_for("\u241b")
+    terminal.send("C-q")
+    assert terminal.exit_code() == 0
     for raw in RAW:
-        assert raw not in seen, raw
+        assert raw not in terminal.raw, raw
 
 
 def test_no_screen_sends_a_payload_to_a_real_terminal(runs):
@@ -173,21 +141,18 @@ def test_no_screen_sends_a_payload_to_a_real_terminal(runs):
     environment = {**os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8"}
     argv = [sys.executable, "-m", "hrm_console", "--runs", str(runs.folder)]
     terminal = PtyTerminal(argv, (120, 40), environment)
-    try:
-        terminal.wait_for("two")
-        for room in sorted(ROOMS.values(), key=lambda room: room.letter == "r"):  # the runs screen, where we are, last
-            if not room.letter:
-                continue
-            terminal.send("g")
-            terminal.wait_for("go to")
-            terminal.send(room.letter)
-            terminal.wait_for(lambda text, room=room: "─ go to" not in text)
-            for key in ("?", "Escape", "Down", "Enter", "Escape"):
-                terminal.send(key)
-                terminal.read(0.2)
-        terminal.send("C-q")
-        assert os.waitpid(terminal.pid, 0)[1] == 0
-    finally:
-        os.close(terminal.descriptor)
+    terminal.wait_for("two")
+    for room in sorted(ROOMS.values(), key=lambda room: room.letter == "r"):  # the runs screen, where we are, last
+        if not room.letter:
+            continue
+        terminal.send("g")
+        terminal.wait_for("go to")
+        terminal.send(room.letter)
+        terminal.wait_for(lambda text, room=room: "─ go to" not in text)
+        for key in ("?", "Escape", "Down", "Enter", "Escape"):
+            terminal.send(key)
+            terminal.read(0.2)
+    terminal.send("C-q")
+    assert terminal.exit_code() == 0
     for raw in RAW:
         assert raw not in terminal.raw, raw

@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from waiting import wait_for
 
 from hrm_console.messages import RunRead, RunsRead
 from hrm_console.rows import watching
@@ -15,15 +16,6 @@ from hrm_console.rows.feed import Feed
 from hrm_console.rows.following import Following, Tails
 from hrm_console.rows.summaries import list_path, read_list, write_list
 from hrm_console.rows.watching import Lines, Watching, signature_of
-
-WAIT_S = 20.0
-
-
-def wait_for(condition):
-    end = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.005)
 
 
 class Desk:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from waiting import wait_for
 
 from hrm_core.runs.devices import CPU, Device
 from hrm_core.runs.locks import lock_holder
@@ -146,11 +147,3 @@ class Bench:
             pid = lock_holder(self.runs / (entry.run_id or "none") / "lock")
             if pid:
                 subprocess.run(["kill", "-9", str(pid)], check=False)
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 30.0) -> None:
-    """Until it holds; fails after a while."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)

@@ -24,6 +24,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import final
 
+from waiting import soon
+
 KEYS = {
     "Enter": "\r",
     "Escape": "\x1b",
@@ -179,17 +181,32 @@ class PtyTerminal(Terminal):
         self.read(0.05)
         return self.screen.text
 
+    def exit_code(self, seconds: float = 20.0) -> int:
+        """Read to the end of the program, which was told to leave; AssertionError, and its end, where it does not."""
+        code: list[int] = []
+
+        def ended() -> bool:
+            self.read(0.0)
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                code.append(os.waitstatus_to_exitcode(status))
+            return bool(pid)
+
+        if not soon(ended, seconds):
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        self.read(0.1)
+        os.close(self.descriptor)
+        assert code, f"the program did not end; the screen shows:\n{self.screen.text}"
+        return code[0]
+
     def hang_up(self) -> None:
         """Close our end; the program gets SIGHUP."""
         os.close(self.descriptor)
-        end = time.monotonic() + 20
-        while time.monotonic() < end:
-            if os.waitpid(self.pid, os.WNOHANG)[0]:
-                return
-            time.sleep(0.05)
-        os.kill(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
-        raise AssertionError("the program went on without its terminal")
+        if not soon(lambda: os.waitpid(self.pid, os.WNOHANG)[0], 20.0):
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            raise AssertionError("the program went on without its terminal")
 
 
 @final

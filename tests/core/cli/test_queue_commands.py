@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from queue_stand_in import Bench, wait_for
+from queue_stand_in import Bench
+from waiting import wait_for
 
 from hrm_core.cli.main import cli
 from hrm_core.cli.queue_commands import differs_in_child

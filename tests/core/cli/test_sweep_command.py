@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from waiting import wait_for
 
 from hrm_core.cli.main import cli
 from hrm_core.cli.sweep_command import machine_overrides
@@ -112,13 +113,6 @@ def test_broken_runs_are_resumed_and_crashed_ones_begun(runs: Path, command: lis
     assert words_of_run(runs / "b") == ["resume", "b", "--runs", str(runs), "--data", "d.h5"]
     assert words_of_run(runs / "c")[0] == "run"
     assert told[0].startswith("b: resumed, process ")
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
 
 
 def test_a_signal_stops_the_children_and_starts_no_more(runs: Path, command: list[str]) -> None:

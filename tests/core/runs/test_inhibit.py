@@ -7,21 +7,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from waiting import soon
 
 from hrm_core.runs.inhibit import awake, can_inhibit
-
-
-def soon(condition: Callable[[], bool], patience_s: float = 10.0) -> bool:
-    end = time.monotonic() + patience_s
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def alive(pid: int) -> bool:
@@ -93,17 +84,21 @@ def test_where_it_is_refused_or_missing_the_run_goes_on(
 ) -> None:
     program = tmp_path / "refusing" / "systemd-inhibit"
     program.parent.mkdir()
-    program.write_text("#!/bin/sh\necho Access denied >&2\nexit 1\n")
+    asked = tmp_path / "asked"
+    program.write_text(f"#!/bin/sh\ntouch {asked}\necho Access denied >&2\nexit 1\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    went_on = []
     with awake("a", root=machine):
-        time.sleep(0.1)
+        assert soon(asked.exists)
+        went_on.append("refused")
     program.write_text("no program at all")
     with awake("a", root=machine):
-        pass
+        went_on.append("broken")
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
     with awake("a", root=machine):
-        pass
+        went_on.append("missing")
+    assert went_on == ["refused", "broken", "missing"]
 
 
 def test_not_asked_for_or_no_such_machine_starts_nothing(machine: Path, said: Path, tmp_path: Path) -> None:

@@ -6,23 +6,13 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from waiting import soon
 
 from hrm_core.errors import UserError
 from hrm_core.runs.launch import identity, is_alive, process_age_s, same_host, start_detached
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.01)
-    return condition()
 
 
 def test_a_detached_process_has_its_own_session_no_terminal_and_a_file(tmp_path: Path) -> None:
@@ -32,11 +22,11 @@ def test_a_detached_process_has_its_own_session_no_terminal_and_a_file(tmp_path:
     )
     pid = start_detached([sys.executable, "-c", code], tmp_path / "runs" / "a")
     output = tmp_path / "runs" / "a" / "output.txt"
-    assert wait_for(lambda: output.read_text() == "True True\nlate\n")
+    assert soon(lambda: output.read_text() == "True True\nlate\n")
     launch = json.loads((tmp_path / "runs" / "a" / "launch.json").read_text())
     assert launch["process"]["pid"] == pid
-    assert wait_for(lambda: not is_alive(launch["process"]))
-    assert wait_for(lambda: not Path(f"/proc/{pid}").exists())
+    assert soon(lambda: not is_alive(launch["process"]))
+    assert soon(lambda: not Path(f"/proc/{pid}").exists())
 
 
 def test_a_detached_process_outlives_the_one_that_started_it(tmp_path: Path) -> None:
@@ -53,19 +43,19 @@ def test_a_detached_process_outlives_the_one_that_started_it(tmp_path: Path) -> 
         assert not is_alive({**launch, "boot_id": "another"})
     finally:
         os.kill(launch["pid"], 9)
-    assert wait_for(lambda: not is_alive(launch))
+    assert soon(lambda: not is_alive(launch))
 
 
 def test_words_go_as_they_are_and_the_environment_can_be_given(tmp_path: Path) -> None:
     code = "import sys, os; print(sys.argv[1:], os.environ.get('A'), 'HOME' in os.environ)"
     start_detached([sys.executable, "-c", code, "$(x)", ";", "a b"], tmp_path, {"A": "1"})
-    assert wait_for(lambda: (tmp_path / "output.txt").read_text() == "['$(x)', ';', 'a b'] 1 False\n")
+    assert soon(lambda: (tmp_path / "output.txt").read_text() == "['$(x)', ';', 'a b'] 1 False\n")
 
 
 def test_a_zombie_is_not_alive() -> None:
     process = subprocess.Popen([sys.executable, "-c", ""])
     who = identity(process.pid)
-    assert wait_for(lambda: not is_alive(who))
+    assert soon(lambda: not is_alive(who))
     process.wait()
 
 

@@ -7,23 +7,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import soon
 
 from hrm_core.runs.notify import QUIET_S, TEXT_LENGTH, Notifier, event_words, notify, short, watch
 from hrm_core.runs.writer import RunWriter
-
-
-def soon(condition: Callable[[], bool], patience_s: float = 10.0) -> bool:
-    end = time.monotonic() + patience_s
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return False
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from queue_stand_in import Bench, settings_with, wait_for
+from queue_stand_in import Bench, settings_with
+from waiting import wait_for
 
 from hrm_core.errors import UserError
 from hrm_core.runs.control import request
