@@ -6,7 +6,6 @@ here are the words. `hrm queue start` starts the worker as a session of its own,
 
 from __future__ import annotations
 
-import json
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ import click
 
 from hrm_core.cli.options import clean, json_option, print_json, print_line, print_table, runs_folder, runs_option
 from hrm_core.cli.queue_words import COLUMNS, as_json_row, cells, entry_lines, headline, why_lines, worker_line
+from hrm_core.runs.files import parse_object
 from hrm_core.runs.launch import HRM_COMMAND
 
 if TYPE_CHECKING:
@@ -287,15 +287,16 @@ def differs_in_child(folder: Path, command: Sequence[str] = HRM_COMMAND) -> Call
         argv = [*command, "queue", "show", entry.id, "--json", "--runs", str(folder.resolve())]
         try:
             done = subprocess.run(
-                argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=_LOOK_S, check=False, text=True
+                argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=_LOOK_S, check=False, errors="replace"
             )
         except (OSError, subprocess.SubprocessError) as error:
             return [f"its pins could not be looked at: {clean(str(error))}"]
         if done.returncode:
             said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
             return [f"the code does not start now: {clean(' '.join(said[-2:]))[:300]}"]
-        found = json.loads(done.stdout)["differs"]
-        assert isinstance(found, list)
-        return [str(part) for part in found]
+        found = parse_object(done.stdout.encode())
+        if found is None or not isinstance(found.get("differs"), list):
+            return ["its pins could not be looked at: the code says something else now"]
+        return [str(part) for part in found["differs"]]
 
     return differs

@@ -120,9 +120,14 @@ def _placed_after(runs_dir: Path, queue: Queue, entry: Entry, word: str) -> Entr
     other = queue.find(word) or next((one for one in queue.in_order if word in (one.run_id, one.name)), None)
     if other is None:
         try:
-            return replace(entry, after=find_run(runs_dir, word).run_id, after_is_run=True)
+            before = find_run(runs_dir, word)
         except UserError as error:
             raise UserError(f"there is no entry {clean(word[:60])!r} in the queue, and {error.message}") from None
+        if Path(os.path.abspath(before.path)).parent.resolve() != runs_dir.resolve():
+            raise UserError(
+                f"run {clean(before.path)} is not in {clean(runs_dir)}; name a run or an entry of that folder."
+            )
+        return replace(entry, after=check_name(before.run_id), after_is_run=True)
     walked: Entry | None = other
     while walked is not None:
         if walked.id == entry.id:
@@ -222,7 +227,8 @@ def retry(runs_dir: Path, words: Sequence[str], *, fresh: bool = False, everythi
     pins = {entry.id: pins_now(entry.experiment, entry.overrides, code) for entry in known.values()}
 
     def alter(queue: Queue) -> Queue:
-        for entry_id in known:
+        # Each that is over goes to the front, so the last named goes there first: they run in the order named.
+        for entry_id in reversed(known):
             entry = entry_of(queue, entry_id)
             if entry.state in (RUNNING, DONE):
                 raise UserError(f"{entry.id} is {_state(entry)}; `hrm queue clone {entry.id}` makes another of it.")
@@ -234,19 +240,14 @@ def retry(runs_dir: Path, words: Sequence[str], *, fresh: bool = False, everythi
     return change(runs_dir, alter)
 
 
-def merged(overrides: Sequence[str], changes: Sequence[str]) -> tuple[str, ...]:
-    """Overrides with changes laid over: what sets the same key is replaced where it stands, the rest comes behind."""
-    found = {override.partition("=")[0].strip(): override for override in overrides}
-    found.update({change.partition("=")[0].strip(): change for change in changes})
-    return tuple(found.values())
-
-
 def clone(
     runs_dir: Path, word: str, changes: Sequence[str] = (), *, name: str | None = None, hold: bool = False
 ) -> Entry:
     """Puts another entry like this one at the end of the queue, with changed overrides. UserError as `add`."""
+    from hrm_core.recipe.my_experiments import merged_overrides
+
     entry = entry_of(read_queue(runs_dir), word)
-    overrides = merged(entry.overrides, changes)
+    overrides = merged_overrides(entry.overrides, changes)
     pins = pins_now(entry.experiment, overrides)
     new = Entry(
         id="0",

@@ -137,7 +137,9 @@ class Worker:
             self._over(entry, FAILED, "its process is gone without a word", lasted)
         else:
             self._say(f"{_name(found)} {found.reason or 'had not begun'}")
-            change(self.runs_dir, lambda queue: queue.each(lambda one: found if one.id == found.id else one))
+            # Only what is new: the rest of the entry may have been changed since its run was first looked at.
+            new = {"state": found.state, "reason": found.reason, "device": found.device}
+            change(self.runs_dir, lambda queue: queue.changed(found.id, **new))
 
     # Working ----------------------------------------------------------------------------------------------------------
 

@@ -138,6 +138,10 @@ def test_pins_are_looked_at_by_a_new_process(bench: Bench, tmp_path: Path) -> No
     assert differs_in_child(bench.runs, [sys.executable, str(broken)])(bench.entry("1")) == [
         "the code does not start now: SyntaxError: no"
     ]
+    broken.write_text("print('a warning')")
+    assert differs_in_child(bench.runs, [sys.executable, str(broken)])(bench.entry("1")) == [
+        "its pins could not be looked at: the code says something else now"
+    ]
 
 
 def with_other_torch(queue: Queue) -> Queue:

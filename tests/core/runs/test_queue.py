@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -181,6 +182,20 @@ def test_after(bench: Bench) -> None:
     assert (bench.entry("4").state, bench.entry("4").reason) == ("waiting", "")
 
 
+@pytest.mark.parametrize(("name", "said"), [("my run", "'my run' is not allowed"), ("../other/one", "is not in")])
+def test_a_run_that_the_file_could_not_name_or_find_again_is_not_waited_for(
+    bench: Bench, name: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    RunWriter.create(bench.runs.parent / "other" / "one", "", {}).close()
+    RunWriter.create(bench.runs / "one", "", {}).close()
+    (bench.runs / "one").rename(bench.runs / "my run")
+    monkeypatch.chdir(bench.runs)
+    made(bench, 1)
+    with pytest.raises(UserError, match=said):
+        edits.run_after(bench.runs, "1", name)
+    assert bench.entry("1").after is None
+
+
 def test_removing_holds_what_waited_for_it_and_lets_go_what_waited_for_a_done_one(bench: Bench) -> None:
     made(bench, 1)
     bench.put("finish", state="done")
@@ -211,6 +226,16 @@ def test_a_retry_pins_anew_and_comes_first(bench: Bench) -> None:
     change(bench.runs, lambda queue: queue.changed("1", state="done"))
     with pytest.raises(UserError, match="1 is done; `hrm queue clone 1`"):
         edits.retry(bench.runs, ["1"])
+
+
+def test_retries_run_in_the_order_named(bench: Bench) -> None:
+    for _ in range(3):
+        edits.add(bench.runs, "EXP-00", ["preset=cpu"])
+    change(
+        bench.runs, lambda queue: queue.each(lambda one: replace(one, state="waiting" if one.id == "3" else "failed"))
+    )
+    edits.retry(bench.runs, ["2", "1"])
+    assert order(bench) == ["2", "1", "3"]
 
 
 def test_a_retry_of_everything_leaves_what_a_person_holds(bench: Bench) -> None:
