@@ -24,6 +24,8 @@ from hrm_core.runs.catalogue import is_run
 from hrm_core.runs.files import Row, items, mapping, read_json_object, string
 from hrm_core.runs.layout import RunFolder, check_name
 from hrm_core.runs.locks import RunLock
+from hrm_core.runs.queue_records import OVER
+from hrm_core.runs.queue_store import queue_path
 from hrm_core.runs.reader import read_run
 from hrm_core.runs.records import encode_row, utc_now
 from hrm_core.runs.sweeps import FOLDER as SWEEPS
@@ -31,8 +33,6 @@ from hrm_core.runs.sweeps import read_sweep
 from hrm_core.runs.text import clean
 
 _REMOVED: Final = re.compile(r"\..+\.removed-[0-9]+-[0-9a-f]{8}", re.DOTALL)
-_QUEUE: Final = ("queue", "queue.json")
-_OVER: Final = ("done", "stopped", "failed")
 
 
 @final
@@ -133,9 +133,9 @@ def _sweeps(runs_dir: Path, run_id: str) -> tuple[str, ...]:
 
 
 def _queued(runs_dir: Path, run_id: str) -> tuple[str, ...]:
-    rows = items(read_json_object(runs_dir.joinpath(*_QUEUE)), "entries")
+    rows = items(read_json_object(queue_path(runs_dir)), "entries")
     return tuple(
-        string(row, "id", 20) or "?" for row in rows if string(row, "state") not in _OVER and _waits(row, run_id)
+        string(row, "id", 20) or "?" for row in rows if string(row, "state") not in OVER and _waits(row, run_id)
     )
 
 
@@ -234,7 +234,10 @@ def remove_run(folder: Path) -> None:
         with RunLock(Path(os.path.realpath(folder))):
             os.rename(folder, hidden)
         sync_folder(folder.parent)
-        shutil.rmtree(hidden)
+        try:
+            shutil.rmtree(hidden)
+        except FileNotFoundError:  # another removal deletes it too
+            shutil.rmtree(hidden, ignore_errors=True)
     except OSError as error:
         raise explain_os_error(error) from error
 

@@ -6,7 +6,6 @@ least every ten seconds), `worker.txt` (its log and whatever else it printed). T
 
 from __future__ import annotations
 
-import os
 import subprocess
 import threading
 import time
@@ -18,11 +17,12 @@ from typing import Final, final
 from hrm_core.errors import UserError
 from hrm_core.runs.atomic import explain_os_error, write_json
 from hrm_core.runs.control import request
-from hrm_core.runs.files import Row, mapping, modified_s, number, open_regular, read_at, read_json_object, string
+from hrm_core.runs.files import Row, mapping, modified_s, number, read_json_object, string
 from hrm_core.runs.launch import identity, same_host
 from hrm_core.runs.locks import lock_holder
 from hrm_core.runs.queue_records import RUNNING, Queue
 from hrm_core.runs.queue_store import change, queue_folder, worker_lock_path
+from hrm_core.runs.reader import text_tail
 from hrm_core.runs.records import utc_now
 
 BEAT_S: Final = 10.0
@@ -82,14 +82,7 @@ def read_worker(runs_dir: Path) -> WorkerView:
 
 def last_log_lines(runs_dir: Path, count: int = 20) -> list[str]:
     """The end of the worker's log; not cleaned for a terminal."""
-    descriptor = open_regular(log_path(runs_dir))
-    if descriptor is None:
-        return []
-    try:
-        data = read_at(descriptor, max(os.fstat(descriptor).st_size - 32 * 1024, 0), 32 * 1024)
-    finally:
-        os.close(descriptor)
-    return data.decode("utf-8", errors="replace").removesuffix("\n").split("\n")[-count:]
+    return text_tail(log_path(runs_dir), count)
 
 
 def start_worker(runs_dir: Path, argv: Sequence[str]) -> int | None:

@@ -334,19 +334,20 @@ def events(folder: Path | RunFolder) -> list[Row]:
     return [row for row in _all_rows(RunFolder.of(folder).events) if string(row, "kind")]
 
 
-def _text_tail(path: Path, lines: int) -> list[str]:
+def text_tail(path: Path, lines: int) -> list[str]:
+    """The last lines of a text (of its last 256 KiB); not cleaned for a terminal."""
     text = _last_bytes(path, _LAST_BYTES).decode("utf-8", errors="replace")
     return text.removesuffix("\n").split("\n")[-lines:] if text and lines > 0 else []
 
 
 def log_tail(folder: Path | RunFolder, lines: int = 200) -> list[str]:
     """The last lines of log.txt (of its last 256 KiB); not cleaned for a terminal."""
-    return _text_tail(RunFolder.of(folder).log, lines)
+    return text_tail(RunFolder.of(folder).log, lines)
 
 
 def output_tail(folder: Path | RunFolder, lines: int = 20) -> list[str]:
     """The last lines that a process started apart wrote to its output; not cleaned for a terminal."""
-    return _text_tail(RunFolder.of(folder).output, lines)
+    return text_tail(RunFolder.of(folder).output, lines)
 
 
 def read_policy(folder: Path | RunFolder) -> Row:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -155,6 +156,23 @@ def test_deleting_that_was_killed_is_finished_by_the_next(tmp_path: Path, monkey
     assert len(names(tmp_path)) == 2
     monkeypatch.undo()
     remove_run(tmp_path / "two")
+    assert names(tmp_path) == []
+
+
+def test_another_removal_that_deletes_the_same_folder_does_no_harm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path / "one")
+    delete = shutil.rmtree
+
+    def raced(path: Path, ignore_errors: bool = False) -> None:
+        if not ignore_errors:
+            delete(path / "archive")
+            raise FileNotFoundError(2, "gone meanwhile", str(path / "archive"))
+        delete(path, ignore_errors=True)
+
+    monkeypatch.setattr("hrm_core.runs.housekeeping.shutil.rmtree", raced)
+    remove_run(tmp_path / "one")
     assert names(tmp_path) == []
 
 
