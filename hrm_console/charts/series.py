@@ -304,15 +304,10 @@ def _averager(weight: float) -> Stretch:
 
     def average(values: array[float]) -> list[float]:
         nonlocal total, mass
-        found, part = [], 1 - weight
-        if mass > WHOLE and not isnan(sum(values)):
-            held = total  # a local name, for speed
-            for value in values:
-                held = weight * held + part * value
-                found.append(held)
-            total = held
-            return found
+        found, part, gaps = [], 1 - weight, isnan(sum(values))
         for value in values:
+            if mass > WHOLE and not gaps:
+                break
             if isnan(value):
                 found.append(NAN)
                 continue
@@ -320,6 +315,9 @@ def _averager(weight: float) -> Stretch:
             if mass <= WHOLE:
                 mass = weight * mass + part
             found.append(total if mass > WHOLE else total / mass)
+        held = total  # a local name, for speed
+        found += [held := weight * held + part * value for value in values[len(found) :]]
+        total = held
         return found
 
     return average
