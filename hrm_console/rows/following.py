@@ -67,8 +67,11 @@ class Tails:
             batch = self._short_files()
         if batch:
             yield batch
+        share: float | None = None
         for block, share in self.metrics.read(cancelled):
             yield Batch(self.run_id, block=block, share=share)
+        if share is not None and share < 1 and not self.metrics.broken:
+            yield Batch(self.run_id, share=1.0)  # what is left of the file is a torn line, or no rows
 
     def _short_files(self) -> Batch:
         batch = Batch(self.run_id, whole=self.first)

@@ -153,7 +153,6 @@ class Watching:
 
     def __init__(self, runs_dir: Path, post: Callable[[Message], object], tick_s: float = 0.5) -> None:
         self.runs_dir = runs_dir
-        self.tick_s = tick_s
         self.following = Following(post, tick_s)
         self.whole: int | None = None  # how many runs the last look at the whole folder found
         self._post = post
@@ -165,6 +164,15 @@ class Watching:
         self._kept_s = 0.0
         self._leave = False
         self._thread = threading.Thread(target=self._loop, name="watching", daemon=True)
+
+    @property
+    def tick_s(self) -> float:
+        """How long both threads wait between two looks; may be changed while they run."""
+        return self.following.tick_s
+
+    @tick_s.setter
+    def tick_s(self, tick_s: float) -> None:
+        self.following.tick_s = tick_s
 
     def start(self) -> None:
         """Begin reading."""

@@ -16,6 +16,7 @@ from hrm_console.rows.feed import Feed
 from hrm_console.rows.following import Following, Tails
 from hrm_console.rows.summaries import list_path, read_list, write_list
 from hrm_console.rows.watching import Lines, Watching, signature_of
+from hrm_core.runs.records import encode_row
 
 
 class Desk:
@@ -97,6 +98,35 @@ def test_a_run_that_was_cut_begins_again(runs, desk):
     runs.writers["a"].cut(100)
     wait_for(lambda: len(desk.steps("a")) == 10)
     assert len(desk.feeds["a"].events) == 1
+
+
+def test_a_long_file_that_ends_in_a_torn_line_is_read_whole(runs):
+    folder = runs.make("a", "finished", steps=10)
+    rows = b"".join(encode_row({"step": step, "loss": 1.0, "words": "x" * 400}) for step in range(20, 4000))
+    with (folder / "metrics.jsonl").open("ab") as file:
+        file.write(rows + b'{"step":4000,"lo')
+    shares = [batch.share for batch in Tails(folder).poll()]
+    assert len(shares) > 2 and shares[-1] == 1.0
+
+
+def test_a_pause_between_looks_that_is_set_anew_is_that_of_both_threads(runs):
+    folder, steps = runs.make("a", steps=100), []
+
+    def post(message):
+        if isinstance(message, RunRead):
+            steps.extend(message.batch.block.columns["step"] if message.batch.block is not None else ())
+            watched.taken()
+
+    watched = Watching(runs.folder, post, 60.0)
+    watched.tick_s = 0.01
+    watched.start()
+    try:
+        watched.follow(folder)
+        wait_for(lambda: steps[-1:] == [100.0])
+        runs.writers["a"].metrics({"step": 110, "elapsed_s": 22.0, "loss": 0.5})
+        wait_for(lambda: steps[-1] == 110.0)
+    finally:
+        watched.stop()
 
 
 def test_a_run_that_vanishes_and_comes_back(runs, desk):
