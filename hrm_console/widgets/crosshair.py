@@ -54,12 +54,13 @@ class Crosshair:
 
 
 def key_of(chart: Chart, width: int, height: int, markers: Markers) -> tuple[Any, ...]:
-    """What the picture hangs on besides the crosshair. Curves only grow, so their length and last value tell them."""
-    lines = tuple(
-        (line.series, len(line.series), line.series.ys[-1:], line.color, line.style, line.top) for line in chart.lines
-    )
+    """What the picture hangs on besides the crosshair. Curves only grow, so their length and last point tell them;
+    validations are put on other axes than the step again when rows of training come."""
+    kind = chart.view.x_kind
+    points = tuple((len(line.series), line.series.axis(kind)[-1:], line.series.ys[-1:]) for line in chart.lines)
+    lines = tuple((line.series, line.color, line.style, line.top) for line in chart.lines)
     view = replace(chart.view, cursor=None)
-    return lines, tuple(chart.guides), tuple(chart.marks), view, chart.unit, width, height, markers
+    return lines, points, tuple(chart.guides), tuple(chart.marks), view, chart.unit, width, height, markers
 
 
 def pixel_of(drawn: Body, cursor: float | None, markers: Markers) -> int | None:

@@ -49,6 +49,19 @@ def test_with_a_cursor_it_differs_from_the_renderer_only_where_something_else_st
     assert text_of(rows)[0] == text_of(render(chart, 60, 14, markers))[0]
 
 
+def test_a_validation_whose_place_on_the_axis_has_changed_is_painted_there():
+    series = Series("full")
+    series.append(50, 1.0)
+    series.append(100, 2.0)
+    chart = Chart("loss", [Line(series, "full", style="points")], view=View(x_low=0.0, x_high=10.0, x_kind="time"))
+    drawer = Crosshair()
+    assert "no data yet" in "".join(text_of(drawer.draw(chart, 60, 14, "braille")[0]))
+    for times in ([1.0, 2.0], [5.0, 8.0]):
+        series.put_axes({"time": times})
+        rows, _ = drawer.draw(chart, 60, 14, "braille")
+        assert rows == render(chart, 60, 14, "braille")
+
+
 def test_moving_paints_the_curves_once_and_says_where_it_was_and_is(monkeypatch):
     painted = []
     body = crosshair.body
