@@ -20,7 +20,11 @@ from hrm_core.runs.launch import HRM_COMMAND
 from hrm_core.runs.text import clean
 
 if TYPE_CHECKING:
+    from array import array
+
     from hrm_console.app import ConsoleApp
+
+    Curve = tuple[tuple[str, str, str], array[float], array[float]]  # chart, curve, axis; x, y
 
 
 def copy_line(app: ConsoleApp) -> None:
@@ -48,20 +52,28 @@ def save_svg(app: ConsoleApp) -> None:
 
 def save_csv(app: ConsoleApp, charts: Sequence[Chart]) -> None:
     """Save curves as a table: one row a point, with chart, curve, x and y."""
-    path, table = export_path(app, "csv"), curves_csv(charts)
-    app.in_background(lambda: _write(path, table), lambda _: app.say(f"saved {path}"))
+    path, curves = export_path(app, "csv"), copied(charts)
+    app.in_background(lambda: _write(path, curves_csv(curves)), lambda _: app.say(f"saved {path}"))
 
 
-def curves_csv(charts: Sequence[Chart]) -> str:
-    """chart,curve,x,y with every point that is not a gap, x on the axis that is shown."""
+def copied(charts: Sequence[Chart]) -> list[Curve]:
+    """The curves as they are now, on the axis that is shown: they go on growing while a thread writes them. A curve
+    without that axis is left out, as it is on the chart."""
+    return [
+        ((clean(chart.title), clean(line.label), chart.view.x_kind), xs[:], line.series.ys[:])
+        for chart in charts
+        for line in chart.lines
+        if (xs := line.series.axis(chart.view.x_kind))
+    ]
+
+
+def curves_csv(curves: Sequence[Curve]) -> str:
+    """chart,curve,axis,x,y with every point that is not a gap."""
     written = io.StringIO()
     table = csv.writer(written, lineterminator="\n")
     table.writerow(["chart", "curve", "axis", "x", "y"])
-    for chart in charts:
-        for line in chart.lines:
-            for x, y in zip(line.series.axis(chart.view.x_kind), line.series.ys, strict=True):
-                if y == y:
-                    table.writerow([clean(chart.title), clean(line.label), chart.view.x_kind, repr(x), repr(y)])
+    for words, xs, ys in curves:
+        table.writerows((*words, repr(x), repr(y)) for x, y in zip(xs, ys, strict=True) if y == y)
     return written.getvalue()
 
 

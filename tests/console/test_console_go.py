@@ -17,7 +17,8 @@ from real_terminal import PtyTerminal
 from hrm_console.app import ConsoleApp
 from hrm_console.charts.chart import Chart, Line
 from hrm_console.charts.series import Series
-from hrm_console.exporting import curves_csv
+from hrm_console.charts.view import View
+from hrm_console.exporting import copied, curves_csv
 from hrm_console.rooms import ROOMS
 from hrm_console.screens.go import GoScreen, places_of
 from hrm_console.screens.launch import LaunchScreen
@@ -126,9 +127,18 @@ def test_curves_are_a_table():
     series = Series("loss")
     for step, value in ((1, 2.0), (2, None), (3, 0.5)):
         series.append(step, value, time=step * 2.0)
-    table = curves_csv([Chart("loss, \x1b[2J", [Line(series, "train")])]).splitlines()
+    table = curves_csv(copied([Chart("loss, \x1b[2J", [Line(series, "train")])])).splitlines()
     assert table[0] == "chart,curve,axis,x,y"
     assert table[1:] == ['"loss, \u241b[2J",train,step,1.0,2.0', '"loss, \u241b[2J",train,step,3.0,0.5']
+
+
+def test_a_table_is_of_the_moment_of_the_key_and_of_the_curves_on_the_axis():
+    train, full = Series("loss"), Series("loss")
+    train.append(1, 2.0, time=4.0)
+    full.append(1, 3.0)  # validated before any row of training: it has no time yet
+    found = copied([Chart("loss", [Line(train, "train"), Line(full, "full")], view=View(x_kind="time"))])
+    train.append(2, 1.0, time=8.0)
+    assert curves_csv(found).splitlines()[1:] == ["loss,train,time,4.0,2.0"]
 
 
 async def test_the_help_begins_with_what_has_the_focus(runs, until):
