@@ -184,8 +184,10 @@ def prune(runs: Path | None, budget: float | None, dry_run: bool, yes: bool, as_
     gone = [] if dry_run else remove(folder, plan.goes)
     if as_json:
         print_json({**words.plan_json(plan), "removed": [entry.name for entry in gone]})
-    elif gone:
-        print_line(f"removed {len(gone)}, {words.size(sum(entry.size_bytes for entry in gone))} are free again.")
+    elif plan.goes and not dry_run:
+        stayed = len(plan.goes) - len(gone)
+        more = f"; {stayed} stay, pinned or taken up meanwhile" if stayed else ""
+        print_line(f"removed {len(gone)}, {words.size(sum(entry.size_bytes for entry in gone))} are free again{more}.")
 
 
 def _say_plan(plan: PrunePlan) -> None:

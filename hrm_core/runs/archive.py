@@ -272,6 +272,8 @@ class Archive:
 
     def _promoted(self) -> list[Entry]:
         place = self.runs_dir / PROMOTED
+        if is_run(place):
+            return []
         try:
             names = sorted(name for name in os.listdir(place) if not name.startswith(".") and (place / name).is_dir())
         except OSError:

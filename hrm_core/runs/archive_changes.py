@@ -13,7 +13,6 @@ import os
 import shutil
 import stat
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
@@ -27,7 +26,7 @@ from hrm_core.runs.layout import NAME_RULE, RunFolder, check_name
 from hrm_core.runs.reader import read_run
 from hrm_core.runs.records import utc_now
 from hrm_core.runs.snapshot_names import PROMOTED, promoted_folder
-from hrm_core.runs.snapshots import META_NAME, read_whole_meta, write_meta
+from hrm_core.runs.snapshots import META_NAME, read_whole_meta, remove_snapshot, write_meta
 from hrm_core.runs.text import clean
 
 # What a promoted or exported snapshot holds of another: no state of optimizers, nothing to resume from.
@@ -142,18 +141,24 @@ def promote(runs_dir: Path, snapshot: Path, name: str) -> Path:
 
 
 def demote(runs_dir: Path, name: str) -> None:
-    """Removes a promoted snapshot; the run's own stays, if it is there still. UserError (2) for an unknown name."""
+    """Removes a promoted snapshot; the run's own stays. UserError: an unknown name (2), a disk that refuses (1)."""
     target = promoted_folder(runs_dir, name)
-    if "/" in name or name in ("", ".", "..") or not target.is_dir() or target.is_symlink():
+    is_name = "/" not in name and name not in ("", ".", "..") and not is_run(runs_dir / PROMOTED)
+    if not is_name or not target.is_dir() or target.is_symlink():
         raise UserError(f"there is no promoted snapshot {clean(name[:80])!r} in {clean(runs_dir)}.")
     _remove(target)
 
 
 def _remove(folder: Path) -> None:
-    # meta.json first: a removal cut short leaves a folder that no loader takes for whole.
-    with suppress(OSError):
-        (folder / META_NAME).unlink(missing_ok=True)
-    shutil.rmtree(folder, ignore_errors=True)
+    """Removes a snapshot. UserError (1) where the disk refuses, be it a part of it."""
+    try:
+        remove_snapshot(folder)
+        if os.path.lexists(folder):
+            folder.rmdir()  # says why it cannot go
+    except FileNotFoundError:
+        return  # somebody else removed it
+    except OSError as error:
+        raise explain_os_error(error) from error
 
 
 @final
@@ -202,7 +207,10 @@ def _age(entry: Entry) -> tuple[str, str, int]:
 
 
 def prune(runs_dir: Path, entries: Sequence[Entry]) -> list[Entry]:
-    """Removes planned entries; gives those that went. What was pinned, or whose run was taken up, since then stays."""
+    """Removes planned entries; gives those that went. What was pinned, or whose run was taken up, since then stays.
+
+    UserError (1) where the disk refuses; those before are gone then.
+    """
     gone = []
     for entry in entries:
         home = home_of(entry.folder)
@@ -211,6 +219,5 @@ def prune(runs_dir: Path, entries: Sequence[Entry]) -> list[Entry]:
         if read_run(home).is_live:
             continue
         _remove(entry.folder)
-        if not entry.folder.exists():
-            gone.append(entry)
+        gone.append(entry)
     return gone

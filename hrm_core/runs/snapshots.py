@@ -127,7 +127,12 @@ def prune(parent: Path, keep: int, also: Collection[int] = ()) -> list[Path]:
     """Removes all but the newest `keep` snapshots and those at the steps in `also`; gives those removed."""
     gone = [path for path in newest_first(parent)[keep:] if step_of(path) not in also]
     for path in gone:
-        # meta.json first: a removal cut short leaves a folder that no loader takes for whole.
-        (path / META_NAME).unlink(missing_ok=True)
-        shutil.rmtree(path, ignore_errors=True)
+        remove_snapshot(path)
     return gone
+
+
+def remove_snapshot(folder: Path) -> None:
+    """Removes a snapshot folder, as far as the disk lets it. OSError where it may not even begin."""
+    # meta.json first: a removal cut short leaves a folder that no loader takes for whole.
+    (folder / META_NAME).unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)

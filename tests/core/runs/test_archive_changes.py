@@ -96,6 +96,25 @@ def test_demote_takes_only_promoted_ones_away(tmp_path: Path) -> None:
     assert verify_folder(layout.best(10)) == []
 
 
+def test_the_parts_of_a_run_called_promoted_are_no_promoted_snapshots(tmp_path: Path) -> None:
+    layout = make_archived(tmp_path, "promoted", {10: 0.1})
+    with pytest.raises(UserError, match="no promoted snapshot 'checkpoints'"):
+        demote(tmp_path, "checkpoints")
+    assert verify_folder(layout.checkpoint(10)) == []
+    assert archived(tmp_path) == ["promoted@10"]
+
+
+def test_a_removal_that_the_disk_refuses_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout = make_archived(tmp_path, "one", {10: 0.1, 20: 0.2})
+    promote(tmp_path, layout.best(20), "champion")
+    plan = plan_prune(listing_of(tmp_path), 0, ())
+    monkeypatch.setattr("hrm_core.runs.snapshots.shutil.rmtree", lambda path, ignore_errors: None)
+    with pytest.raises(UserError, match="champion"):
+        demote(tmp_path, "champion")
+    with pytest.raises(UserError, match="best-00000010"):
+        prune(tmp_path, plan.goes)
+
+
 def test_the_oldest_go_first_and_no_more_than_the_budget_wants(tmp_path: Path) -> None:
     make_archived(tmp_path, "new", {10: 0.1, 20: 0.2, 30: 0.3}, begun=10)
     make_archived(tmp_path, "old", {10: 0.1, 20: 0.2}, begun=0)
