@@ -7,6 +7,7 @@ what is no experiment is said and left out. Built-in names cannot be taken. The 
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -107,7 +108,7 @@ def find_mine(name: str, known: Mapping[str, Experiment], folder: Path | None = 
         path = (experiments_dir() if folder is None else folder) / f"{checked_name(name, known)}.toml"
     except UserError:
         return None
-    if not path.exists():
+    if not os.path.lexists(path):  # Path.exists would raise where the folder may not be looked into
         return None
     data = read_small(path, _MAX_BYTES)
     if data is None:

@@ -92,10 +92,11 @@ BY_KEY: Final[dict[str, Setting]] = {setting.key: setting for setting in SETTING
 @final
 @dataclass(frozen=True)
 class UserSettings:
-    """The settings in force, and what the file says that is not obeyed, a sentence each."""
+    """The settings in force, and what the file says that is not obeyed, a sentence each; `damaged`: all of it."""
 
     values: Mapping[str, Value]
     problems: tuple[str, ...] = ()
+    damaged: bool = False
 
     def flag(self, key: str) -> bool:
         """A setting of kind yes or no."""
@@ -185,17 +186,17 @@ def read_settings(path: Path | None = None) -> UserSettings:
         path = settings_path() if path is None else path
     except UserError as error:
         return UserSettings(values, (error.message,))
-    if not path.exists():
+    if not os.path.lexists(path):  # Path.exists would raise where the folder may not be looked into
         return UserSettings(values)
     import tomllib  # here: the console reads settings before its first frame, mostly where there is no file
 
     data = read_small(path, _MAX_BYTES)
     if data is None:
-        return UserSettings(values, (f"{path} cannot be read as a settings file; defaults hold",))
+        return UserSettings(values, (f"{path} cannot be read as a settings file; defaults hold",), damaged=True)
     try:
         tree = tomllib.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        return UserSettings(values, (f"{path}: {error}; defaults hold",))
+        return UserSettings(values, (f"{path}: {error}; defaults hold",), damaged=True)
     for group, content in tree.items():
         for name, value in content.items() if isinstance(content, dict) else [("", content)]:
             key = f"{group}.{name}" if name else group
@@ -228,9 +229,15 @@ def settings_text(values: Mapping[str, Value]) -> str:
 
 
 def write_settings(values: Mapping[str, Value], path: Path | None = None) -> Path:
-    """Replaces the file; gives its path. UserError for a value that a setting cannot have, or a disk that refuses."""
+    """Replaces the file; gives its path. UserError for a value that a setting cannot have, or a disk that refuses.
+
+    A file that cannot be read stays as it is: its settings would be lost.
+    """
     checked = {key: parsed(BY_KEY[key], value) for key, value in values.items()}
     path = settings_path() if path is None else path
+    before = read_settings(path)
+    if before.damaged:
+        raise UserError(f"not kept: {before.problems[0]}. Repair the file or move it away.", 1)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, settings_text(checked).encode("utf-8"))

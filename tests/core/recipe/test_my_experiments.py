@@ -120,6 +120,12 @@ def test_the_command_lists_them_first_and_says_what_is_wrong() -> None:
     assert "A title" in shown.stdout and "EXP-03, preset cpu, with training.batch=8" in " ".join(shown.stdout.split())
 
 
+def test_a_folder_that_cannot_be_looked_into_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/" + "x" * 300)
+    with pytest.raises(UserError, match="mine is no experiment"):
+        find_experiment("mine")
+
+
 def test_a_name_that_is_nearly_right_is_found() -> None:
     write_mine(MINE, EXPERIMENTS)
     with pytest.raises(UserError, match="did you mean mine"):

@@ -70,6 +70,20 @@ def test_a_value_that_a_setting_cannot_have_is_not_written(tmp_path: Path) -> No
     assert not (tmp_path / "settings.toml").exists()
 
 
+@pytest.mark.parametrize("content", [b"[console\nmouse = false", b"\xff", b" " * 300_000])
+def test_a_file_that_cannot_be_read_is_not_replaced_by_defaults(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="Repair the file or move it away"):
+        write_settings({"console.mouse": True}, path)
+    assert path.read_bytes() == content
+
+
+def test_a_folder_that_cannot_be_looked_into_is_all_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/" + "x" * 300)
+    assert read_settings().values == DEFAULTS
+
+
 def test_where_it_lies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     assert settings_path() == tmp_path / "hrm-console" / "settings.toml"
