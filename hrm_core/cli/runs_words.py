@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from hrm_core.runs.files import Row, integer, items, mapping, number, string
-from hrm_core.runs.reader import RunView, best_trivial
+from hrm_core.runs.reader import RunView, best_trivial, lift_of
 
 NOTHING: Final = "-"
 STATE_COLORS: Final = {
@@ -64,13 +64,6 @@ def duration(seconds: float | None) -> str:
     return f"{whole} s"
 
 
-def lift(evaluation: object, metric: str) -> float | None:
-    """The lift as written, else metric minus the best trivial predictor's."""
-    written = number(mapping(evaluation, "lift"), metric)
-    value, trivial = number(mapping(evaluation, "metrics"), metric), best_trivial(evaluation, metric)
-    return written if written is not None else None if value is None or trivial is None else value - trivial[1]
-
-
 def summary(view: RunView) -> dict[str, Any]:
     """One run of `hrm list --json`: plain values, None where the files do not say (yet)."""
     trivial = best_trivial(view.evaluation, "exact")
@@ -84,7 +77,7 @@ def summary(view: RunView) -> dict[str, Any]:
         "loss": number(view.metrics, "loss"),
         "exact": number(mapping(view.evaluation, "metrics"), "exact"),
         "exact_trivial": None if trivial is None else {"name": trivial[0], "value": trivial[1]},
-        "lift": lift(view.evaluation, "exact"),
+        "lift": lift_of(view.evaluation, "exact"),
         "evaluation_kind": string(view.evaluation, "kind"),
         "evaluation_step": integer(view.evaluation, "step"),
         "samples_per_sec": number(view.status, "samples_per_sec") if view.is_live else None,
@@ -183,7 +176,7 @@ def evaluation_table(row: Row) -> list[list[str]]:
             continue
         beside = NOTHING if trivial is None else f"{percent(trivial[1])} ({trivial[0]})"
         alone = percent(number(without, name))
-        table.append([_METRIC_NAMES.get(name, name), percent(value), beside, points(lift(row, name)), alone])
+        table.append([_METRIC_NAMES.get(name, name), percent(value), beside, points(lift_of(row, name)), alone])
     return table
 
 

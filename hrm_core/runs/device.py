@@ -107,7 +107,8 @@ class Reading:
         return asdict(self)
 
 
-def _or_none(ask: Callable[[], Value]) -> Value | None:
+def or_none(ask: Callable[[], Value]) -> Value | None:
+    """An answer of NVML or psutil, None where it cannot be had. Never raises."""
     try:
         return ask()
     except Exception:  # NVML and psutil raise errors of their own for each question that is not supported here
@@ -129,7 +130,7 @@ class DeviceReader:
             self._trouble = "the package nvidia-ml-py is not installed, so no GPU can be asked"
         except Exception as error:  # NVML's own errors: no library, no driver, no permission
             self._trouble = f"{NO_DRIVER} ({clean(error)[:80]})"
-        _or_none(lambda: _psutil().cpu_percent(None))  # the first answer has nothing to compare with
+        or_none(lambda: _psutil().cpu_percent(None))  # the first answer has nothing to compare with
 
     def read(self, folders: Iterable[tuple[str, Path]] = (), runs: Mapping[int, str] | None = None) -> Reading:
         """What is now. `folders`: (what, folder) whose disk is looked at; `runs`: pid -> run (see `run_pids`)."""
@@ -139,8 +140,8 @@ class DeviceReader:
 
     def _gpus(self, runs: Mapping[int, str]) -> tuple[Gpu, ...]:
         nvml = self._nvml
-        count = 0 if nvml is None else _or_none(lambda: int(nvml.nvmlDeviceGetCount())) or 0
-        handles = [(index, _or_none(lambda at=index: nvml.nvmlDeviceGetHandleByIndex(at))) for index in range(count)]  # type: ignore[misc]
+        count = 0 if nvml is None else or_none(lambda: int(nvml.nvmlDeviceGetCount())) or 0
+        handles = [(index, or_none(lambda at=index: nvml.nvmlDeviceGetHandleByIndex(at))) for index in range(count)]  # type: ignore[misc]
         return tuple(_gpu(nvml, index, handle, runs) for index, handle in handles if handle is not None)
 
 
@@ -176,20 +177,20 @@ def clock_of(nvml: Any, handle: Any) -> float:
 
 
 def _gpu(nvml: Any, index: int, handle: Any, runs: Mapping[int, str]) -> Gpu:
-    memory = _or_none(lambda: nvml.nvmlDeviceGetMemoryInfo(handle))
+    memory = or_none(lambda: nvml.nvmlDeviceGetMemoryInfo(handle))
     return Gpu(
         index=index,
-        name=_or_none(lambda: _text(nvml.nvmlDeviceGetName(handle))) or f"GPU {index}",
-        uuid=_or_none(lambda: _text(nvml.nvmlDeviceGetUUID(handle))) or "",
-        memory_used=_or_none(lambda: int(memory.used)),  # type: ignore[union-attr]
-        memory_total=_or_none(lambda: int(memory.total)),  # type: ignore[union-attr]
-        utilisation=_or_none(lambda: float(nvml.nvmlDeviceGetUtilizationRates(handle).gpu) / 100),
-        power_w=_or_none(lambda: float(nvml.nvmlDeviceGetPowerUsage(handle)) / 1000),
-        power_cap_w=_or_none(lambda: power_cap_of(nvml, handle)),
-        temperature_c=_or_none(lambda: float(nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU))),
-        clock_mhz=_or_none(lambda: clock_of(nvml, handle)),
-        clock_max_mhz=_or_none(lambda: float(nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_SM))),
-        throttle=_or_none(lambda: throttle_of(nvml, handle)),
+        name=or_none(lambda: _text(nvml.nvmlDeviceGetName(handle))) or f"GPU {index}",
+        uuid=or_none(lambda: _text(nvml.nvmlDeviceGetUUID(handle))) or "",
+        memory_used=or_none(lambda: int(memory.used)),  # type: ignore[union-attr]
+        memory_total=or_none(lambda: int(memory.total)),  # type: ignore[union-attr]
+        utilisation=or_none(lambda: float(nvml.nvmlDeviceGetUtilizationRates(handle).gpu) / 100),
+        power_w=or_none(lambda: float(nvml.nvmlDeviceGetPowerUsage(handle)) / 1000),
+        power_cap_w=or_none(lambda: power_cap_of(nvml, handle)),
+        temperature_c=or_none(lambda: float(nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU))),
+        clock_mhz=or_none(lambda: clock_of(nvml, handle)),
+        clock_max_mhz=or_none(lambda: float(nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_SM))),
+        throttle=or_none(lambda: throttle_of(nvml, handle)),
         holders=_holders(nvml, handle, runs),
     )
 
@@ -197,14 +198,14 @@ def _gpu(nvml: Any, index: int, handle: Any, runs: Mapping[int, str]) -> Gpu:
 def _holders(nvml: Any, handle: Any, runs: Mapping[int, str]) -> tuple[Holder, ...] | None:
     """Processes with memory on the GPU, those with most of it first."""
     asked = [
-        _or_none(lambda: list(nvml.nvmlDeviceGetComputeRunningProcesses(handle))),
-        _or_none(lambda: list(nvml.nvmlDeviceGetGraphicsRunningProcesses(handle))),
+        or_none(lambda: list(nvml.nvmlDeviceGetComputeRunningProcesses(handle))),
+        or_none(lambda: list(nvml.nvmlDeviceGetGraphicsRunningProcesses(handle))),
     ]
     if all(answer is None for answer in asked):
         return None
     found: dict[int, int | None] = {}
     for process in (process for answer in asked for process in answer or ()):
-        pid, memory = _or_none(lambda: int(process.pid)), _or_none(lambda: int(process.usedGpuMemory))  # noqa: B023
+        pid, memory = or_none(lambda: int(process.pid)), or_none(lambda: int(process.usedGpuMemory))  # noqa: B023
         if pid is not None:
             found[pid] = max(memory or 0, found.get(pid) or 0) or None
     holders = [Holder(pid, process_name(pid), memory, runs.get(pid, "")) for pid, memory in found.items()]
@@ -213,7 +214,7 @@ def _holders(nvml: Any, handle: Any, runs: Mapping[int, str]) -> tuple[Holder, .
 
 def process_name(pid: int) -> str:
     """The name of a process, cleaned; "?" for one that is gone or out of sight."""
-    return _or_none(lambda: _text(_psutil().Process(pid).name())) or "?"
+    return or_none(lambda: _text(_psutil().Process(pid).name())) or "?"
 
 
 def run_pids(runs_dir: Path) -> dict[int, str]:
@@ -228,15 +229,15 @@ def run_pids(runs_dir: Path) -> dict[int, str]:
 
 def read_host(folders: Iterable[tuple[str, Path]] = ()) -> Host:
     """CPU, memory, disks and battery of this machine."""
-    memory, swap = _or_none(lambda: _psutil().virtual_memory()), _or_none(lambda: _psutil().swap_memory())
+    memory, swap = or_none(lambda: _psutil().virtual_memory()), or_none(lambda: _psutil().swap_memory())
     return Host(
-        cores=_or_none(lambda: int(_psutil().cpu_count())) or 1,
-        cpu=_or_none(lambda: float(_psutil().cpu_percent(None)) / 100),
-        load=_or_none(lambda: float(_psutil().getloadavg()[0])),
-        memory_used=_or_none(lambda: int(memory.total - memory.available)),  # type: ignore[union-attr]
-        memory_total=_or_none(lambda: int(memory.total)),  # type: ignore[union-attr]
-        swap_used=_or_none(lambda: int(swap.used)),  # type: ignore[union-attr]
-        swap_total=_or_none(lambda: int(swap.total)),  # type: ignore[union-attr]
+        cores=or_none(lambda: int(_psutil().cpu_count())) or 1,
+        cpu=or_none(lambda: float(_psutil().cpu_percent(None)) / 100),
+        load=or_none(lambda: float(_psutil().getloadavg()[0])),
+        memory_used=or_none(lambda: int(memory.total - memory.available)),  # type: ignore[union-attr]
+        memory_total=or_none(lambda: int(memory.total)),  # type: ignore[union-attr]
+        swap_used=or_none(lambda: int(swap.used)),  # type: ignore[union-attr]
+        swap_total=or_none(lambda: int(swap.total)),  # type: ignore[union-attr]
         disks=tuple(disk for what, folder in folders if (disk := read_disk(what, folder)) is not None),
         battery=read_battery(),
     )
@@ -247,7 +248,7 @@ def read_disk(what: str, folder: Path) -> Disk | None:
     place = folder.absolute()
     while not place.exists() and place != place.parent:
         place = place.parent
-    usage = _or_none(lambda: shutil.disk_usage(place))
+    usage = or_none(lambda: shutil.disk_usage(place))
     return None if usage is None else Disk(what, str(folder), usage.free, usage.total)
 
 
@@ -255,9 +256,9 @@ def read_battery(supplies: Path = POWER_SUPPLY) -> Battery | None:
     """The machine's battery; None where it has none. A mouse's or a tablet pen's (`scope` "Device") does not count."""
 
     def said(folder: Path, name: str) -> str:
-        return _or_none(lambda: (folder / name).read_text(encoding="ascii", errors="replace").strip()[:40]) or ""
+        return or_none(lambda: (folder / name).read_text(encoding="ascii", errors="replace").strip()[:40]) or ""
 
-    folders = _or_none(lambda: sorted(supplies.iterdir())) or []
+    folders = or_none(lambda: sorted(supplies.iterdir())) or []
     batteries = [
         folder for folder in folders if said(folder, "type") == "Battery" and said(folder, "scope") != "Device"
     ]

@@ -12,14 +12,14 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final, final
 
 from hrm_core.runs.atomic import write_json
-from hrm_core.runs.device import POWER_SUPPLY, read_battery
+from hrm_core.runs.device import POWER_SUPPLY, or_none, read_battery
 from hrm_core.runs.files import Row, mapping, read_json_object
 from hrm_core.runs.launch import is_alive
 from hrm_core.runs.layout import data_home
@@ -51,13 +51,6 @@ class Device:
 CPU: Final = Device("cpu", "CPU")
 
 
-def _asked(read: Callable[[], Any]) -> Any:
-    try:
-        return read()
-    except Exception:  # NVML raises its own errors for each unsupported question
-        return None
-
-
 def _text(value: object) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
@@ -71,19 +64,19 @@ def _nvml_devices() -> list[Device]:
     except Exception:  # no library, no driver, no permission
         return []
     try:
-        count = _asked(pynvml.nvmlDeviceGetCount) or 0
+        count = or_none(pynvml.nvmlDeviceGetCount) or 0
         return [found for index in range(count) if (found := _nvml_device(pynvml, index)) is not None]
     finally:
-        _asked(pynvml.nvmlShutdown)
+        or_none(pynvml.nvmlShutdown)
 
 
 def _nvml_device(nvml: Any, index: int) -> Device | None:
-    handle = _asked(lambda: nvml.nvmlDeviceGetHandleByIndex(index))
-    uuid = None if handle is None else _asked(lambda: nvml.nvmlDeviceGetUUID(handle))
+    handle = or_none(lambda: nvml.nvmlDeviceGetHandleByIndex(index))
+    uuid = None if handle is None else or_none(lambda: nvml.nvmlDeviceGetUUID(handle))
     if uuid is None:
         return None
-    name = _asked(lambda: nvml.nvmlDeviceGetName(handle))
-    heat = _asked(lambda: float(nvml.nvmlDeviceGetTemperature(handle, 0)))
+    name = or_none(lambda: nvml.nvmlDeviceGetName(handle))
+    heat = or_none(lambda: float(nvml.nvmlDeviceGetTemperature(handle, 0)))
     return Device(_text(uuid), f"GPU {index}" + (f" ({_text(name)})" if name else ""), heat)
 
 

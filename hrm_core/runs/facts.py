@@ -15,7 +15,7 @@ from typing import Final, TypeVar, final
 
 from hrm_core.errors import UserError
 from hrm_core.runs.files import Row, integer, mapping, number, string
-from hrm_core.runs.reader import RunView, best_trivial
+from hrm_core.runs.reader import RunView, best_trivial, lift_of
 from hrm_core.runs.text import clean
 
 Thing = TypeVar("Thing")
@@ -109,9 +109,6 @@ def make_facts(
 def facts_of(view: RunView, now_s: float | None = None) -> Facts:
     """The facts of a run as the reader sees it."""
     trivial = best_trivial(view.evaluation, "exact")
-    value = number(mapping(view.evaluation, "metrics"), "exact")
-    written = number(mapping(view.evaluation, "lift"), "exact")
-    counted = None if value is None or trivial is None else value - trivial[1]
     return make_facts(
         view.run_id,
         view.experiment,
@@ -122,9 +119,9 @@ def facts_of(view: RunView, now_s: float | None = None) -> Facts:
         alarms=tuple(str(alarm.get("name") or "") for alarm in view.alarms),
         ended=view.result is not None,
         now_s=time.time() if now_s is None else now_s,
-        val=value,
+        val=number(mapping(view.evaluation, "metrics"), "exact"),
         trivial=None if trivial is None else trivial[1],
-        lift=counted if written is None else written,
+        lift=lift_of(view.evaluation, "exact"),
         best=number(view.best, "value"),
         loss=number(view.metrics, "loss"),
         step=None if view.step is None else float(view.step),

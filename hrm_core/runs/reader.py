@@ -101,6 +101,13 @@ def best_trivial(evaluation: object, metric: str) -> tuple[str, float] | None:
     return (max(known)[1], max(known)[0]) if known else None
 
 
+def lift_of(evaluation: object, metric: str) -> float | None:
+    """The lift as an evaluation row has it, else its metric minus the best trivial predictor's; None if neither is."""
+    written = number(mapping(evaluation, "lift"), metric)
+    value, trivial = number(mapping(evaluation, "metrics"), metric), best_trivial(evaluation, metric)
+    return written if written is not None else None if value is None or trivial is None else value - trivial[1]
+
+
 @final
 class HeartbeatWatch:
     """Remembers when each run's heartbeat counter was last seen to change: age without trust in anybody's clock.

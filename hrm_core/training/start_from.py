@@ -25,8 +25,8 @@ from hrm_core.recipe.fitting import meaning_apart, refuse_unfit
 from hrm_core.recipe.schema import Recipe
 from hrm_core.recipe.toml_io import from_toml
 from hrm_core.recipe.values import show_value
-from hrm_core.runs.files import integer, mapping, read_json_object, string
-from hrm_core.runs.layout import RunFolder
+from hrm_core.runs.archive_changes import described
+from hrm_core.runs.files import mapping, string
 from hrm_core.runs.snapshots import read_whole_meta, verify_folder
 from hrm_core.runs.text import clean
 from hrm_core.training.checkpoint import EVALUATION, RECIPE, TASKS, load_tensors
@@ -61,12 +61,11 @@ def read_source(path: Path) -> Source:
         raise UserError(f"--from {clean(path)} is no whole snapshot: {clean(what)}.", 1)
     recipe = from_toml((path / RECIPE).read_text(encoding="utf-8"))
     task_ids = tuple(str(name) for name in json.loads((path / TASKS).read_text(encoding="utf-8")))
-    home = RunFolder(path.resolve().parent.parent)
     # The run's folder may have another name by now than when the snapshot was written.
-    here = home.run_id if read_json_object(home.run_json) is not None else None
+    run, step, _ = described(path)
     parent = {
-        "run": here or string(meta, "run_id", 200) or path.resolve().name,
-        "step": integer(meta, "step"),
+        "run": run,
+        "step": step,
         "snapshot": str(path.resolve()),
         "weights": string(meta, "evaluation_weights", 40) or "raw",
         "digest": string(mapping(mapping(meta, "files"), EVALUATION), "sha256", 64),

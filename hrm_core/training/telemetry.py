@@ -14,25 +14,11 @@ from typing import Any, final
 import psutil
 import torch
 
-from hrm_core.runs.device import clock_of, power_cap_of, throttle_of
+from hrm_core.runs.device import clock_of, or_none, power_cap_of, throttle_of
 from hrm_core.runs.throttling import ThrottleWindow
 
 GIB = 1024**3
 CAP_EVERY_S = 60.0
-
-
-def _optional(read: Callable[[], float]) -> float | None:
-    try:
-        return read()
-    except Exception:  # NVML raises its own errors for each unsupported question; none may end a run
-        return None
-
-
-def _words(read: Callable[[], tuple[str, ...] | None]) -> tuple[str, ...] | None:
-    try:
-        return read()
-    except Exception:  # as above
-        return None
 
 
 @final
@@ -53,15 +39,15 @@ class GpuTelemetry:
         nvml, handle, now = self.nvml, self.handle, self._clock()
         if nvml is None:
             return {"power_w": None, "temperature_c": None, "clock_mhz": None}
-        self._throttle = _words(lambda: throttle_of(nvml, handle))
+        self._throttle = or_none(lambda: throttle_of(nvml, handle))
         if self._throttle is not None:
             self._window.add(now, self._throttle)
         if self._cap_at is None or now - self._cap_at >= CAP_EVERY_S:
-            self._cap_at, self._cap_w = now, _optional(lambda: power_cap_of(nvml, handle))
+            self._cap_at, self._cap_w = now, or_none(lambda: power_cap_of(nvml, handle))
         return {
-            "power_w": _optional(lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1000),
-            "temperature_c": _optional(lambda: float(nvml.nvmlDeviceGetTemperature(handle, 0))),
-            "clock_mhz": _optional(lambda: clock_of(nvml, handle)),
+            "power_w": or_none(lambda: float(nvml.nvmlDeviceGetPowerUsage(handle)) / 1000),
+            "temperature_c": or_none(lambda: float(nvml.nvmlDeviceGetTemperature(handle, 0))),
+            "clock_mhz": or_none(lambda: clock_of(nvml, handle)),
         }
 
     def status(self) -> dict[str, Any]:
