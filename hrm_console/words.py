@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.text import Text
@@ -183,6 +183,17 @@ def table(pairs: Iterable[tuple[str, Any]], palette: Palette, width: int, indent
         row.truncate(max(0, width), overflow="ellipsis")
         rows.append(row)
     return rows
+
+
+def tabs(pages: Sequence[str], page: str, palette: Palette, brief: bool = False, alarm: str = "") -> Text:
+    """The pages by number, the one shown underlined; `alarm` stands behind the page of that name."""
+    row = Text(no_wrap=True, end="")
+    for place, name in enumerate(pages, 1):
+        mark = alarm if name == "alarms" else ""
+        row.append(f"{place} " if brief else f" {place} ", palette.key)
+        style = f"{palette.strong} underline" if name == page else palette.warn if mark else palette.muted
+        row.append(f"{name}{mark}", style).append(" ")
+    return row
 
 
 def progress_bar(fraction: float | None, width: int, palette: Palette) -> Text:

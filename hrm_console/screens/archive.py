@@ -22,6 +22,7 @@ from hrm_console.rows.feed import Row
 from hrm_console.screens import archive_steps as steps
 from hrm_console.screens.base import NOTHING_HIDDEN, Room
 from hrm_console.screens.frame import folder_words
+from hrm_console.screens.held import Held
 from hrm_console.views.archive import page as page
 from hrm_console.views.archive import words as words
 from hrm_console.views.archive.reading import Reading, View, view_of
@@ -52,13 +53,14 @@ class ArchiveScreen(Room):
     def __init__(self, chosen: str = "") -> None:
         super().__init__()
         self.wanted = chosen
-        self.chosen: Path | None = None
         self.view = View()
         self.reading = Reading(self.app, self._listed, self._opened)
         self.answers: dict[Path, Row | str | None] = {}
         self.title_bar = Bar(self._title, id="title")
         self.field = FilterLine(id="filter")
         self.entries = Choice(id="entries")
+        self.held = Held[Path](self.entries)
+        self.read_of: Path | None = None
         self.empty = Rows(id="empty", focusable=False)
         self.pane = Rows(id="details", classes="pane")
         self.entries.border_title, self.pane.border_title = "list", "page"
@@ -111,7 +113,8 @@ class ArchiveScreen(Room):
     @property
     def entry(self) -> Entry | None:
         """The entry under the cursor."""
-        return next((entry for entry in self.view.entries if entry.folder == self.chosen), None)
+        folder = self.held.key
+        return next((entry for entry in self.view.entries if entry.folder == folder), None)
 
     def remember(self, **values: str | bool) -> None:
         """Keep how the list is sorted and filtered, and draw it."""
@@ -120,8 +123,13 @@ class ArchiveScreen(Room):
 
     def _listed(self) -> None:
         if self.is_attached:
+            self.read_of = None  # its page may say something else now
             self.show_list()
-            self.reading.open(self.entry)
+
+    def _read_page(self) -> None:
+        """Read the page of the entry under the cursor."""
+        self.read_of = self.held.key
+        self.reading.open(self.entry)
 
     def _opened(self) -> None:
         if self.is_attached:
@@ -135,26 +143,18 @@ class ArchiveScreen(Room):
         entries, palette = self.view.entries, self.app.palette
         self.set_class(not entries, "-empty")
         width = self.entries.size.width or self.size.width
-        self.entries.show([words.entry_row(entry, self.view.by, palette, width) for entry in entries])
-        if entries:
-            self._place_cursor(entries)
-        else:
-            self.chosen = None
+        wanted = next((entry.folder for entry in entries if entry.name == self.wanted), None)
+        if wanted is not None:
+            self.held.key, self.wanted = wanted, ""
+        rows = [words.entry_row(entry, self.view.by, palette, width) for entry in entries]
+        self.held.show(rows, [entry.folder for entry in entries])
+        if not entries:
             self.empty.show(self._empty_rows())
+        if self.held.key != self.read_of:
+            self._read_page()
         for bar in self.query(Bar):
             bar.update()
         self.show_page()
-
-    def _place_cursor(self, entries: tuple[Entry, ...]) -> None:
-        """On the entry that was asked for, else on the one that it was on, else on the one in its place."""
-        names, folders = [entry.name for entry in entries], [entry.folder for entry in entries]
-        if self.wanted in names:
-            self.chosen = folders[names.index(self.wanted)]
-            self.wanted = ""
-        if self.chosen not in folders:
-            self.chosen = folders[max(0, min(self.entries.cursor, len(folders) - 1))]
-            self.reading.open(self.entry)
-        self.entries.move_to(folders.index(self.chosen))
 
     def show_page(self) -> None:
         """Draw the page of the entry under the cursor."""
@@ -203,11 +203,9 @@ class ArchiveScreen(Room):
     # Keys -------------------------------------------------------------------------------------------------------------
 
     @on(Choice.Moved)
-    def moved(self, message: Choice.Moved) -> None:
-        entries = self.view.entries
-        if message.index < len(entries) and entries[message.index].folder != self.chosen:
-            self.chosen = entries[message.index].folder
-            self.reading.open(self.entry)
+    def moved(self) -> None:
+        if self.held.key != self.read_of:
+            self._read_page()
             self.pane.scroll_home(animate=False)
             self.show_page()
 

@@ -21,6 +21,7 @@ from hrm_console.exporting import save_csv
 from hrm_console.rows.feed import Feed
 from hrm_console.rows.listing import RunLine
 from hrm_console.screens.base import Room
+from hrm_console.screens.held import Held
 from hrm_console.views.compare import words as words
 from hrm_console.views.compare.charts import FIRST_CHOICE, compare_charts, look_after, next_choice, shown_runs
 from hrm_console.views.compare.comparing import Comparing
@@ -53,14 +54,14 @@ class CompareScreen(Room):
         self.marks: tuple[object, ...] = ()
         self.comparing = Comparing(lambda: self.app, self._told)
         self.page, self.look, self.choice = PAGES[0], Look(), FIRST_CHOICE
-        self.kind, self.family = FILTERS[0], ""
+        self.kind = FILTERS[0]
         self.tests: list[PairedTest] = []
-        self.families: list[str] = []
         self.tabs = Bar(self._tabs, id="tabs")
         self.curves = ChartGrid(NUM_CHARTS, id="curves")
         self.settings_pane = Rows(id="settings", classes="pane")
         self.verdict_pane = Rows(id="verdict", classes="pane")
         self.family_list, self.test_list = Choice(id="families"), Choice(id="tests")
+        self.held = Held[str](self.family_list)
         self.tests_line = Bar(self._tests_line, id="tests-line")
         self.empty = Rows(id="empty", focusable=False)
         self.settings_pane.border_title, self.verdict_pane.border_title = "settings that differ", "verdict"
@@ -112,6 +113,11 @@ class CompareScreen(Room):
     def lines(self) -> list[RunLine]:
         """The runs as they are listed now, the baseline first."""
         return [line for name in self.chosen.runs if (line := self.app.line_of(name)) is not None]
+
+    @property
+    def family(self) -> str:
+        """The family under the cursor; empty for all tests."""
+        return self.held.key or ""
 
     @property
     def run_colors(self) -> dict[str, int]:
@@ -182,14 +188,11 @@ class CompareScreen(Room):
 
     def show_tests(self) -> None:
         """Draw the families, and the tests of the one under the cursor."""
-        palette, counts, width = (
-            self.app.palette,
-            words.family_counts(self.comparing.paired),
-            self.family_list.size.width,
-        )
-        self.families = [row.family for row in counts]
-        self.family = self.family if self.family in self.families else ""
-        self.family_list.show([words.family_row(row, palette, width) for row in counts])
+        palette, counts = self.app.palette, words.family_counts(self.comparing.paired)
+        families, width = [row.family for row in counts], self.family_list.size.width
+        if self.family not in families:
+            self.held.key = ""
+        self.held.show([words.family_row(row, palette, width) for row in counts], families)
         self.tests = listed_tests(self.comparing.paired, self.kind, self.family)
         width = self.test_list.size.width
         self.test_list.show([words.paired_row(test, palette, width) for test in self.tests])
@@ -199,8 +202,8 @@ class CompareScreen(Room):
 
     @on(Choice.Moved)
     def moved(self, message: Choice.Moved) -> None:
-        if message.choice is self.family_list and message.index < len(self.families):
-            self.family, self.test_list.cursor = self.families[message.index], 0
+        if message.choice is self.family_list:
+            self.test_list.cursor = 0
             self.show_all()
 
     @on(Choice.Chosen)

@@ -23,7 +23,7 @@ from hrm_console.views.run.look import reference
 from hrm_console.widgets.bar import Bar, two_ends
 from hrm_console.widgets.chart_grid import ChartGrid
 from hrm_console.widgets.lines import Rows
-from hrm_console.words import finite
+from hrm_console.words import finite, tabs
 from hrm_core.runs.device import DeviceReader, Reading, hold_reason, run_pids
 from hrm_core.runs.layout import default_built_dir
 
@@ -158,17 +158,14 @@ class DeviceScreen(Room):
 
     def _tabs(self, width: int) -> Text:
         palette = self.app.palette
-        left = Text(no_wrap=True, end="")
-        for number, page in enumerate(PAGES, 1):
-            left.append(f" {number} ", palette.key)
-            left.append(f"{page} ", f"{palette.strong} underline" if page == self.page else palette.muted)
         words = self.curves.words() if self.page == "curves" else ""
         right = Text.assemble((words, palette.muted), (" [ ] ", palette.key)) if words else Text("")
-        return two_ends(left, right, width, "")
+        return two_ends(tabs(PAGES, self.page, palette), right, width, "")
 
     def _keys(self, width: int) -> Text:
-        hidden = frozenset() if self.at_work else frozenset({"device_open"})
-        return self.keys_text(width, hidden)
+        curves = self.page == "curves" or (self.has_class("-wide") and self.has_class("-tall"))
+        hidden = set() if self.at_work else {"device_open"}
+        return self.keys_text(width, frozenset(hidden if curves else hidden | {"zoom"}))
 
     # Actions ----------------------------------------------------------------------------------------------------------
 

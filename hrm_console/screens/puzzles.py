@@ -208,9 +208,10 @@ class PuzzlesScreen(Room):
         self.show_all()
 
     @on(Choice.Moved)
-    def moved(self, message: Choice.Moved) -> None:
-        if message.index != self.state.at:
-            self.state.go(message.index)
+    def moved(self) -> None:
+        # Where the cursor is now: an earlier message would take it back there, and that be told in a message again.
+        if self.tests.cursor != self.state.at:
+            self.state.go(self.tests.cursor)
             self._moved()
 
     @on(Choice.Chosen)

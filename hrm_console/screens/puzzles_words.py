@@ -34,7 +34,7 @@ from hrm_console.views.puzzles.puzzles import Puzzle, PuzzleLine, TaskView, desc
 from hrm_console.views.puzzles.state import PuzzleState
 from hrm_console.views.puzzles.views import colors_of, shown_grid
 from hrm_console.widgets.bar import two_ends
-from hrm_console.words import plain, wrap
+from hrm_console.words import plain, tabs, wrap
 
 MOST_OBJECTS = 60
 NAME_WIDTH = 13
@@ -92,10 +92,7 @@ def tally_text(state: PuzzleState, palette: Palette, width: int) -> Text:
 
 def tabs_text(pages: Sequence[str], page: str, state: PuzzleState, palette: Palette, width: int) -> Text:
     """The pages of a narrow terminal, and where in the list one is."""
-    left = Text(no_wrap=True, end="")
-    for number, name in enumerate(pages, 1):
-        left.append(f" {number} ", palette.key)
-        left.append(f"{name} ", f"{palette.strong} underline" if name == page else palette.muted)
+    left = tabs(pages, page, palette)
     place = f"test {state.at + 1} of {len(state.lines)}" if state.lines else "no test"
     words = [place, state.listing.filter, state.listing.family, state.listing.sort]
     return two_ends(left, plain(", ".join(word for word in words if word) + " ", palette.muted), width, "")

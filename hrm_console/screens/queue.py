@@ -21,6 +21,7 @@ from hrm_console.actions import bindings_of
 from hrm_console.launching import Outcome
 from hrm_console.rows.listing import RunLine
 from hrm_console.screens.base import Room
+from hrm_console.screens.held import Held
 from hrm_console.screens.queue_ask import AfterScreen, CloneScreen, QueueRemoveScreen, after_choices
 from hrm_console.views.queue.look import Seen, look
 from hrm_console.views.queue.words import detail_rows, empty_rows, entry_row, header_row, idle_keys, worker_rows
@@ -28,7 +29,7 @@ from hrm_console.widgets.bar import Bar
 from hrm_console.widgets.lines import Choice, Rows
 from hrm_core.runs import queue as edits
 from hrm_core.runs.launch import HRM_COMMAND
-from hrm_core.runs.queue_records import HELD, RUNNING, TO_COME, Entry
+from hrm_core.runs.queue_records import HELD, OVER, RUNNING, TO_COME, Entry
 from hrm_core.runs.queue_status import ask_stop
 
 if TYPE_CHECKING:
@@ -52,12 +53,12 @@ class QueueScreen(Room):
     def __init__(self) -> None:
         super().__init__()
         self.seen: Seen | None = None
-        self.chosen: str | None = None
-        self.wanted: str | None = None
         self.listed: tuple[Entry, ...] = ()
         self.asked_s: float | None = None
         self.worker = Rows(id="worker", focusable=False)
         self.table = Choice(id="table")
+        self.held = Held[str](self.table)
+        self.wanted: str | None = None
         self.empty = Rows(id="empty", focusable=False)
         self.words = Rows(id="words", focusable=False)
         self.keys = Bar(self._keys, id="keys")
@@ -118,6 +119,11 @@ class QueueScreen(Room):
 
     # Drawing ----------------------------------------------------------------------------------------------------------
 
+    @property
+    def chosen(self) -> str | None:
+        """The number of the entry under the cursor."""
+        return self.held.key
+
     def entry(self) -> Entry | None:
         """The entry under the cursor."""
         return next((entry for entry in self.listed if entry.id == self.chosen), None)
@@ -129,22 +135,18 @@ class QueueScreen(Room):
     def show(self) -> None:
         """Draw what was read; only rows that changed are painted."""
         seen = self.seen or Seen()
-        palette, width, table = self.app.palette, self.size.width, self.table
+        palette, width = self.app.palette, self.size.width
         self.listed = seen.queue.in_order
         self.set_class(not self.listed, "-empty")
         worker = worker_rows(seen, palette, width)[:MOST_WORKER_ROWS] if self.seen is not None else []
         self.worker.show(worker)
         self.worker.styles.height = max(1, len(worker))
-        if self.listed:
-            table.show([entry_row(entry, seen, self.line_of(entry), palette, width) for entry in self.listed])
-            ids = [entry.id for entry in self.listed]
-            if self.wanted in ids:
-                self.chosen, self.wanted = self.wanted, None
-            index = ids.index(self.chosen) if self.chosen in ids else min(table.cursor, len(ids) - 1)
-            table.move_to(index)
-            self.chosen = ids[index]
-        else:
-            self.chosen = None
+        ids = [entry.id for entry in self.listed]
+        rows = [entry_row(entry, seen, self.line_of(entry), palette, width) for entry in self.listed]
+        if self.wanted in ids:
+            self.held.key, self.wanted = self.wanted, None
+        self.held.show(rows, ids)
+        if not ids:
             self.empty.show(empty_rows(seen, self.seen is not None, palette, width))
         self.show_entry()
         for bar in self.query(Bar):
@@ -161,10 +163,8 @@ class QueueScreen(Room):
         self.keys.update()
 
     @on(Choice.Moved)
-    def moved(self, message: Choice.Moved) -> None:
-        if message.index < len(self.listed):
-            self.chosen = self.listed[message.index].id
-            self.show_entry()
+    def moved(self) -> None:
+        self.show_entry()
 
     @on(Choice.Chosen)
     def opened(self) -> None:
@@ -243,7 +243,7 @@ class QueueScreen(Room):
         self._do(lambda: edits.remove(runs_dir, [], ended=True), f"{over} that are over were taken out")
 
     def action_remove(self) -> None:
-        entry = self._chosen("remove", *{one.state for one in self.listed} - {RUNNING})
+        entry = self._chosen("remove", *TO_COME, *OVER)
         if entry is None:
             return
         waiting = [one.id for one in self.listed if one.after == entry.id and not one.after_is_run and not one.is_over]

@@ -8,7 +8,7 @@ from textual.widget import Widget
 from hrm_console.rows.listing import RunLine
 from hrm_console.theme import Palette
 from hrm_console.widgets.bar import two_ends
-from hrm_console.words import plain
+from hrm_console.words import plain, tabs
 
 PAGES = ("curves", "status", "alarms", "log", "config", "halting", "families", "values")
 BRIEF_BELOW = 110
@@ -26,17 +26,14 @@ def banner_text(line: RunLine | None, palette: Palette, width: int) -> Text:
 def tabs_text(page: str, line: RunLine | None, charts: str, share: float | None, palette: Palette, width: int) -> Text:
     """The pages by number, the one shown underlined; at the right how much of a long run is read so far, or which
     charts are in sight, where not all are."""
-    left, brief = Text(no_wrap=True, end=""), width < BRIEF_BELOW
-    for number, name in enumerate(PAGES, 1):
-        alarms = len(line.alarms) if name == "alarms" and line is not None else 0
-        count = "" if not alarms else "▲" if brief else f" ▲{alarms}"
-        left.append(f"{number} " if brief else f" {number} ", palette.key)
-        style = f"{palette.strong} underline" if name == page else palette.warn if count else palette.muted
-        left.append(f"{name}{count}", style).append(" ")
+    brief, alarms = width < BRIEF_BELOW, 0 if line is None else len(line.alarms)
+    left = tabs(PAGES, page, palette, brief, "" if not alarms else "▲" if brief else f" ▲{alarms}")
     if share is not None and share < 1:
         right = Text(f"{100 * share:.0f} % read", palette.accent)
     else:
         right = Text.assemble((charts, palette.muted), (" []", palette.key)) if charts else Text("")
+        if left.cell_len + right.cell_len > width:  # the keys that turn them are in the help too
+            right = Text(charts, palette.muted)
     return two_ends(left, right, width, "")
 
 

@@ -24,6 +24,7 @@ from hrm_console.screens import runs_steps as steps
 from hrm_console.screens import runs_words as words
 from hrm_console.screens.base import Room
 from hrm_console.screens.frame import folder_words
+from hrm_console.screens.held import Held
 from hrm_console.screens.runs_digest import DigestPanel
 from hrm_console.screens.runs_preview import Preview
 from hrm_console.session import MAX_MARKED
@@ -53,14 +54,13 @@ class RunsScreen(Room):
 
     def __init__(self, id: str | None = None) -> None:
         super().__init__(id=id)
-        self.chosen: str | None = None
-        self.at = 0
         self.chooser, self.rows, self.view = Chooser(), RowCache(), View()
         self.filter_before, self.wrong, self.hint = "", "", ""
         self.digest = DigestPanel()
         self.line_above = Bar(self._line_above, id="view")
         self.field = FilterLine(id="filter")
         self.table = Choice(id="table")
+        self.held = Held[str](self.table)
         self.empty = Rows(id="empty", focusable=False)
         self.preview = Preview()
         self.keys = Bar(self._keys, id="keys")
@@ -108,34 +108,31 @@ class RunsScreen(Room):
     def on_resize(self) -> None:
         self.call_after_refresh(self.show_runs)
 
+    @property
+    def chosen(self) -> str | None:
+        """The name of the run under the cursor."""
+        return self.held.key
+
     def line(self) -> RunLine | None:
-        """The run under the cursor. It may have moved and not said so yet: keys come faster than messages."""
-        if self.chosen is not None and self.table.cursor != self.at and self.table.cursor < len(self.listed):
-            self.at = self.table.cursor
-            self.chosen = self.listed[self.at].run_id
+        """The run under the cursor."""
         return None if self.chosen is None else self.app.line_of(self.chosen)
 
     # The table --------------------------------------------------------------------------------------------------------
 
     def show_runs(self) -> None:
         """Draw the table from the app's runs; only rows that changed are painted."""
-        app, table, session = self.app, self.table, self.app.session
-        self.line()
-        at = next((at for at, line in enumerate(self.listed) if line.run_id == self.chosen), 0)
+        app, session = self.app, self.app.session
         self.view = self.chooser.view(app.runs, session, time.time())
         self.set_class(not app.runs, "-empty")
         self.set_class(words.has_view_line(session, self.view.trouble) or self.has_class("-filtering"), "-viewed")
         self.set_class(not self.listed, "-none")
         self.set_class(self.size.height - self._rows_above() < LEAST_ROWS, "-low")
         columns = columns_for(self.size.width)
-        table.show(self.rows.rows(self.listed, columns, app.palette, frozenset(session.marked), session.baseline))
+        rows = self.rows.rows(self.listed, columns, app.palette, frozenset(session.marked), session.baseline)
+        self.held.show(rows, [line.run_id for line in self.listed])
         if self.listed:
-            last = min(at, len(self.listed) - 1)
-            index = next((at for at, line in enumerate(self.listed) if line.run_id == self.chosen), last)
-            table.move_to(index)
-            self._choose(index)
+            self.moved()
         else:
-            self.chosen = None
             self.preview.show(None, 0)
         if not app.runs:
             folder = folder_words(app.runs_dir)
@@ -146,21 +143,15 @@ class RunsScreen(Room):
             bar.update()
 
     @on(Choice.Moved)
-    def moved(self, message: Choice.Moved) -> None:
-        self._choose(self.table.cursor)
-
-    @on(Choice.Chosen)
-    def opened(self, message: Choice.Chosen) -> None:
-        self._choose(message.index)
-        self.action_open()
-
-    def _choose(self, index: int) -> None:
-        if index >= len(self.listed):
-            return
-        self.at, self.chosen = index, self.listed[index].run_id
-        if self.app.in_sight is self:
+    def moved(self) -> None:
+        """Another run may be under the cursor."""
+        if self.app.in_sight is self and self.listed:
             self.app.follow(self.line())
         self.show_preview()
+
+    @on(Choice.Chosen)
+    def opened(self) -> None:
+        self.action_open()
 
     def show_preview(self) -> None:
         """The chosen run in words; its curves come with the feed."""

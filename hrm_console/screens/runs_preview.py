@@ -43,7 +43,8 @@ class Preview(Vertical):
 
     def show(self, line: RunLine | None, most_rows: int) -> None:
         """The run in words, in at most so many rows."""
-        rows = [] if line is None else preview_rows(line, self.app.palette, self.app.size.width)
+        # One cell less, for the scroll bar of words that are higher than their room.
+        rows = [] if line is None else preview_rows(line, self.app.palette, self.app.size.width - 1)
         self.words.show(rows)
         if line is not None:
             self.words.styles.height = max(2, min(len(rows), most_rows))

@@ -75,7 +75,7 @@ def renamed(screen: RunsScreen, old: str, new: str) -> None:
     if app.subject == old:
         app.subject = new
     if screen.chosen == old:
-        screen.chosen = new
+        screen.held.key = new
     app.say(f"{old} is {new} now")
     app.watching.poke()
 

@@ -36,7 +36,7 @@ from hrm_console.views.settings.words import (
 )
 from hrm_console.widgets.bar import Bar
 from hrm_console.widgets.lines import Choice, Rows
-from hrm_console.words import wrap
+from hrm_console.words import tabs, wrap
 from hrm_core.errors import UserError
 from hrm_core.runs.user_settings import SETTINGS, Setting, UserSettings, Value, write_settings
 
@@ -144,17 +144,15 @@ class SettingsScreen(Room):
         return made(self.app.palette, width)
 
     def _tabs(self, width: int) -> Text:
-        palette, tabs = self.app.palette, Text(no_wrap=True, end="")
-        for number, page in enumerate(PAGES, 1):
-            tabs.append(f" {number} ", palette.key)
-            tabs.append(f"{page} ", f"{palette.strong} underline" if page == self.page else palette.muted)
-        return tabs
+        return tabs(PAGES, self.page, self.app.palette)
 
     # Changing a setting -----------------------------------------------------------------------------------------------
 
     @on(Choice.Moved)
     def moved(self) -> None:
         self.wrong = ""
+        if self.editing is not None:  # a click on another setting leaves this one as it was
+            self._end()
         self.draw()
 
     @on(Choice.Chosen)

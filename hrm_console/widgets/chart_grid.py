@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import final
 
 from textual import events
 from textual.containers import Grid
+from textual.timer import Timer
 
 from hrm_console.charts.braille import Markers
 from hrm_console.charts.chart import Chart
@@ -14,6 +16,8 @@ from hrm_console.widgets.chart import ChartWidget
 
 LEAST_WIDTH, LEAST_HEIGHT = 44, 8
 MOST_SHOWN = 12
+# Charts are drawn for so long in one turn, then keys and the screen have theirs. Nine of short runs take 30 ms.
+TURN_S, PAUSE_S = 0.05, 0.005
 
 
 def grid_for(width: int, height: int, num_charts: int) -> tuple[int, int]:
@@ -48,6 +52,8 @@ class ChartGrid(Grid):
         self.page = 0
         self.zoomed = False
         self.columns, self.rows = 1, 1
+        self._due: list[ChartWidget] = []  # whose charts are still to be drawn
+        self._later: Timer | None = None
 
     def compose(self) -> Sequence[ChartWidget]:
         return self.widgets
@@ -109,8 +115,20 @@ class ChartGrid(Grid):
             self._draw()
 
     def _draw(self) -> None:
+        """Draw the charts in sight, those of long runs some at a time: the next key is read between."""
+        self._due = []
         for widget, index in zip(self.widgets, self.shown, strict=False):
-            widget.update_chart(self.charts[index])
+            widget.chart = self.charts[index]
+            self._due.append(widget)
+        self._draw_due()
+
+    def _draw_due(self) -> None:
+        if self._later is not None:
+            self._later.stop()
+        began = time.thread_time()
+        while self._due and time.thread_time() - began < TURN_S:
+            self._due.pop(0).update_chart()
+        self._later = self.set_timer(PAUSE_S, self._draw_due) if self._due else None
 
     def use_markers(self, markers: Markers) -> None:
         """Draw with these from now on."""

@@ -337,3 +337,19 @@ async def test_what_vanishes_or_breaks_while_shown_does_no_harm(archived, until,
         app.screen.reading.read()
         await until(pilot, lambda: app.screen.entry is not None and app.screen.entry.damaged)
         assert app.is_running
+
+
+async def test_keys_that_come_faster_than_messages_mean_the_entry_under_the_cursor(archived, until):
+    """The cursor moves at once, and says so in a message: neither a key nor a drawing may wait for that."""
+    app = app_of(archived)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await opened(app, pilot, until)
+        screen = app.screen
+        screen.entries.move_to(1)
+        screen.action_pin()
+        screen.entries.move_to(2)
+        screen.show_list()
+        assert screen.entries.cursor == 2 and screen.entry.name == "one@10"
+        await until(pilot, (archived / "two" / "archive" / "best-00000030.pinned").is_file)
+        await until(pilot, lambda: screen.reading.details.entry.name == "one@10")
+        assert not list((archived / "one" / "archive").glob("*.pinned"))

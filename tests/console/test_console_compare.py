@@ -245,3 +245,19 @@ async def test_the_real_command_answers(runs, until, shown):
                 break
             await pilot.pause(0.05)
         await until(pilot, lambda: "cannot tell (one seed)" in shown(app))
+
+
+async def test_keys_that_come_faster_than_messages_choose_the_family_under_the_cursor(pair, until, monkeypatch):
+    """Two steps of the cursor before the first one's message: it must not take the cursor back and forth for ever."""
+    app = app_for(pair)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        screen = await opened(app, pilot, until, "base", "other")
+        await until(pilot, lambda: len(screen.family_list.rows) > 2)
+        screen.family_list.move_to(1)
+        screen.family_list.move_to(2)
+        screen.show_tests()
+        assert screen.family_list.cursor == 2 and screen.family == screen.held.keys[2]
+        drawn, show_all = [], screen.show_all
+        monkeypatch.setattr(screen, "show_all", lambda: (drawn.append(screen.family), show_all()))
+        await pilot.pause(0.3)
+        assert len(drawn) <= 4 and screen.family_list.cursor == 2

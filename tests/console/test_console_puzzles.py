@@ -227,3 +227,15 @@ def test_every_key_is_pressed_by_a_test():
     source = Path(__file__).read_text(encoding="utf-8")
     for action in table.ACTIONS:
         assert f'"{action.keys}"' in source or action.keys in "123", action.id
+
+
+async def test_keys_that_come_faster_than_messages_go_where_they_say(one, until):
+    """Two steps of the cursor before the first one's message: it must not take the cursor back and forth for ever."""
+    async with one.run_test(size=(200, 60), notifications=True) as pilot:
+        state = await opened(one, pilot, until)
+        gone, go = [], state.go
+        state.go = lambda place: (gone.append(place), go(place))
+        one.screen.tests.move_to(1)
+        one.screen.tests.move_to(2)
+        await pilot.pause(0.1)
+        assert gone == [2] and one.screen.tests.cursor == state.at == 2

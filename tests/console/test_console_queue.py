@@ -283,3 +283,28 @@ async def test_hostile_text_arrives_harmless(runs, opened, until, shown, size):
             assert not dangerous(shown(app))
             await pilot.press("escape")
         assert isinstance(app.screen, QueueScreen) and app.is_running
+
+
+async def test_keys_that_come_faster_than_messages_mean_the_entry_under_the_cursor(runs, opened, until):
+    """The cursor moves at once, and says so in a message: neither a key nor a drawing may wait for that."""
+    for _ in range(3):
+        put(runs)
+    async with opened() as (app, pilot):
+        await until(pilot, lambda: len(app.screen.listed) == 3)
+        app.screen.table.move_to(1)
+        app.screen.action_hold()
+        app.screen.table.move_to(2)
+        app.screen.show()
+        assert app.screen.table.cursor == 2 and app.screen.entry().id == "3"
+        await until(pilot, lambda: entry(runs, "2").state == "held")
+        assert entry(runs, "1").state == entry(runs, "3").state == "waiting"
+
+
+async def test_an_entry_that_runs_is_not_removed_when_it_is_the_only_one(runs, opened, until, shown):
+    runs.make("live")
+    put(runs, state="running", run_id="live")
+    async with opened() as (app, pilot):
+        await until(pilot, lambda: app.screen.chosen == "1")
+        await pilot.press("D")
+        await until(pilot, lambda: "1 is running: there is nothing to remove" in shown(app))
+        assert isinstance(app.screen, QueueScreen)

@@ -49,7 +49,7 @@ async def test_a_name_that_cannot_be_is_said_while_it_is_typed(runs, until, show
     app = ConsoleApp(runs.folder, tick_s=0.05)
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await ready(app, pilot, until, 2)
-        app.screen.chosen = "old"
+        app.screen.held.key = "old"
         app.screen.show_runs()
         await pilot.press("R")
         await dialog(app, pilot, until, RenameScreen, "known")

@@ -155,3 +155,18 @@ def test_what_is_shown_can_be_typed_again():
 def test_what_cannot_be_is_refused_by_name(key, text):
     with pytest.raises(UserError, match=key):
         typed(BY_KEY[key], text)
+
+
+async def test_a_wrong_value_is_not_taken_after_a_click_on_another_setting(runs, until, shown):
+    """What was typed is left as it was with its trouble: it must not be taken without."""
+    app = ConsoleApp(runs.folder, tick_s=0.05)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await opened(app, pilot, until, "console.refresh_s")
+        await pilot.press("enter", "9", "9", "9")
+        await until(pilot, lambda: app.screen.wrong)
+        await pilot.click(app.screen.settings_list, offset=(5, 1))
+        await until(pilot, lambda: app.screen.settings_list.cursor == 1)
+        app.screen.value.focus()
+        await pilot.press("enter")
+        assert app.screen.editing is None and not app.screen.wrong
+        assert app.settings.number("console.refresh_s") == 0.5

@@ -106,7 +106,7 @@ def test_a_long_file_that_ends_in_a_torn_line_is_read_whole(runs):
     with (folder / "metrics.jsonl").open("ab") as file:
         file.write(rows + b'{"step":4000,"lo')
     shares = [batch.share for batch in Tails(folder).poll()]
-    assert len(shares) > 2 and shares[-1] == 1.0
+    assert len(shares) > 1 and shares[-1] == 1.0
 
 
 def test_a_pause_between_looks_that_is_set_anew_is_that_of_both_threads(runs):
@@ -117,7 +117,7 @@ def test_a_pause_between_looks_that_is_set_anew_is_that_of_both_threads(runs):
             steps.extend(message.batch.block.columns["step"] if message.batch.block is not None else ())
             watched.taken()
 
-    watched = Watching(runs.folder, post, 60.0)
+    watched = Watching(runs.folder, post, 3600.0)
     watched.tick_s = 0.01
     watched.start()
     try:

@@ -19,7 +19,7 @@ from hrm_console.theme import Palette
 from hrm_console.views.compare.state import Chosen
 from hrm_console.views.run.look import Look, moment_words
 from hrm_console.widgets.bar import two_ends
-from hrm_console.words import count, duration, middle, plain, share, wrap
+from hrm_console.words import count, duration, middle, plain, share, tabs, wrap
 from hrm_core.runs.files import items, mapping, number, string
 from hrm_core.runs.paired import FamilyCount, PairedRuns, PairedTest, count_families
 from hrm_core.runs.text import clean
@@ -56,11 +56,7 @@ def legend(chosen: Chosen, colors: Mapping[str, int], palette: Palette, width: i
 
 def tabs_row(pages: Sequence[str], page: str, right: str, palette: Palette, width: int) -> Text:
     """The pages by number, and at the right what the curves are measured by."""
-    left = Text(no_wrap=True, end="")
-    for number_, name in enumerate(pages, 1):
-        left.append(f" {number_} ", palette.key)
-        left.append(f"{name} ", f"{palette.strong} underline" if name == page else palette.muted)
-    return two_ends(left, plain(f"{right} ", palette.muted), width, "")
+    return two_ends(tabs(pages, page, palette), plain(f"{right} ", palette.muted), width, "")
 
 
 def measured_words(look: Look, feed: Feed | None, charts: str) -> str:

@@ -103,7 +103,7 @@ def preview_rows(line: RunLine, palette: Palette, width: int) -> list[Text]:
     )
     title.truncate(width, overflow="ellipsis")
     rows = [title, summary_row(line, palette, width)]
-    best = best_words(line, palette)
+    best = best_words(line, palette, width - 1)
     if best is not None:
         row = Text(" ", no_wrap=True, end="").append_text(best)
         row.truncate(width, overflow="ellipsis")
@@ -113,8 +113,8 @@ def preview_rows(line: RunLine, palette: Palette, width: int) -> list[Text]:
     return rows + alarm_rows(line, palette, width, spaced=False)
 
 
-def best_words(line: RunLine, palette: Palette) -> Text | None:
-    """The best validation so far."""
+def best_words(line: RunLine, palette: Palette, width: int) -> Text | None:
+    """The best validation so far, and the training loss where there is room."""
     best = line.best
     if best is None or finite(best.get("value")) is None:
         return None
@@ -122,8 +122,8 @@ def best_words(line: RunLine, palette: Palette) -> Text | None:
     words.append(f" {share(best.get('value'))} % at step {count(best.get('step'))}", palette.text)
     if finite(best.get("trivial")) is not None:
         words.append(f" (best trivial {share(best.get('trivial'))} %)", palette.muted)
-    loss = finite(line.loss)
-    return words if loss is None else words.append(f"   training loss {number(loss)}", palette.muted)
+    loss = f"   training loss {number(line.loss)}" if finite(line.loss) is not None else ""
+    return words.append(loss, palette.muted) if words.cell_len + len(loss) <= width else words
 
 
 def alarm_rows(line: RunLine, palette: Palette, width: int, spaced: bool = True) -> list[Text]:
