@@ -22,7 +22,7 @@ define step
  awk -v a="$$begin" -v b="$$(date +%s.%N)" 'BEGIN { printf "== %s: %.1f s\n", "$(1)", b - a }'
 endef
 
-.PHONY: help install demo console test check format lint types imports pytest slow gpu bench wheel clean
+.PHONY: help install demo console test check format lint types imports pytest slow gpu bench torture wheel clean
 
 help:
 	@echo 'make demo      build the data, train a small model on ARC-AGI-1, watch it (about 5 minutes)'
@@ -30,6 +30,7 @@ help:
 	@echo 'make slow      the slow tests'
 	@echo 'make check     everything but the tests'
 	@echo 'make install   make .venv and install, nothing else'
+	@echo 'make torture   kill, damage and fuzz runs of its own: what survives'
 	@echo 'make format    rewrite files in the house format'
 
 $(BIN)/python:
@@ -81,6 +82,9 @@ gpu: $(TEST_STAMP)
 
 bench: $(TEST_STAMP)
 	$(call step,bench,$(BIN)/python -m pytest -q -m bench --timeout 1200 $(PYTEST_ARGS))
+
+torture: $(RUN_STAMP)
+	@$(BIN)/hrm torture
 
 wheel: $(TEST_STAMP)
 	@$(BIN)/python -m build --wheel --no-isolation --outdir dist .

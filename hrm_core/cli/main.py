@@ -51,6 +51,7 @@ COMMANDS: dict[str, Entry] = {
     "diagnose": Entry("diagnose_command", "diagnose", "Say why a run does not get better, and what to try."),
     "data": Entry("data_commands", "data", "Build, check and look at the data."),
     "bench": Entry("bench_commands", "bench", "Measure speed and memory on this machine."),
+    "torture": Entry("torture_command", "torture", "Kill, damage and fuzz runs of its own: what survives."),
     "device": Entry("device_command", "device", "What the GPU and host do, and what holds them."),
     "doctor": Entry("doctor_command", "doctor", "What this machine has, what is missing, how to get it."),
 }
