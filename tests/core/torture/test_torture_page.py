@@ -1,4 +1,4 @@
-"""The table of the torture: rows of a part replace that part's alone, prose stays, and nothing is written without marks."""
+"""The table of the torture: rows of a part replace that part's alone, prose stays, nothing is written without marks."""
 
 from __future__ import annotations
 
