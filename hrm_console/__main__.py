@@ -35,7 +35,8 @@ def refuse(message: str, exit_code: int) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code."""
+    """Run the command and return its exit code. Files that it or the runs it starts make are the user's alone."""
+    os.umask(0o077)
     options = parser().parse_args(argv)
     from hrm_core.errors import UserError
     from hrm_core.runs.layout import check_name, default_runs_dir

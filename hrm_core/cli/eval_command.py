@@ -146,16 +146,16 @@ def _evaluate(folder: Path, asked: Asked) -> dict[str, Any]:
     from hrm_core.evaluation.ablation import ablate
     from hrm_core.evaluation.evaluate import evaluate, num_predictions, validation_split, whole_lane
     from hrm_core.model.inference import Predictor
-    from hrm_core.recipe.toml_io import from_toml
     from hrm_core.runs.records import plain
     from hrm_core.runs.snapshots import verify_folder
-    from hrm_core.training.checkpoint import RECIPE, load_snapshot
+    from hrm_core.training.checkpoint import load_snapshot
     from hrm_core.training.setup import apply_device, choose_device
+    from hrm_core.training.snapshot_files import read_recipe
 
     problems = verify_folder(folder)
     if problems:
         raise UserError(f"{clean(str(folder))} is no whole snapshot: {clean(problems[0])}", 1)
-    trained = from_toml((folder / RECIPE).read_text(encoding="utf-8"))
+    trained = read_recipe(folder)
     recipe = changed_recipe(trained, asked.views, asked.settings)
     chosen = choose_device(recipe.training)
     apply_device(chosen, False)

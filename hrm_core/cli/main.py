@@ -137,7 +137,8 @@ def cli() -> None:
 
 
 def main() -> NoReturn:
-    """Entry point of `hrm`."""
+    """Entry point of `hrm`. What it writes, and what its children write, is the user's alone: logs, state, weights."""
+    os.umask(0o077)
     cli.main(sys.argv[1:])
 
 

@@ -148,6 +148,8 @@ def error_text(error: Exception) -> str | None:
         )
     if isinstance(error, ModuleNotFoundError) and error.name and error.name.partition(".")[0] not in _OURS:
         return f"the package {error.name} is not installed; run `make install`, or `pip install -e .` in the checkout"
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for this; close other programs or use smaller files"
     if isinstance(error, OSError):
         from hrm_core.runs.atomic import explain_os_error
 

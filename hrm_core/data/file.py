@@ -19,8 +19,14 @@ import numpy as np
 from hrm_core.data import schema
 from hrm_core.data.schema import Columns, Content
 from hrm_core.errors import UserError
+from hrm_core.runs.files import read_named
 
 CHUNK_ROWS = 64
+MAX_FILE_BYTES = 2**31
+# What a file may unpack to: a grid padded to 30x30 packs 5 to 20 times smaller, a bomb a thousand times.
+FREE_BYTES, MOST_TIMES = 64 * 2**20, 200
+MAX_ATTRIBUTE_BYTES = 2**20
+MAX_OBJECTS = 2000
 
 
 def digest_path(path: Path) -> Path:
@@ -70,14 +76,14 @@ def _write_group(file: h5py.File, name: str, columns: Columns, spec: schema.Spec
 def read_content(path: Path, remedy: str) -> tuple[Content, str]:
     """A built file whole, with the digest of its content; UserError, ending with `remedy`, if it is not good."""
     try:
-        raw = path.read_bytes()
+        raw = read_named(path, MAX_FILE_BYTES)
     except FileNotFoundError:
         raise UserError(f"no data file at {path}; {remedy}", exit_code=1) from None
     except OSError as error:
         raise UserError(f"data file {path} cannot be read ({error.strerror or error})", exit_code=1) from None
     digest = hashlib.sha256(raw).hexdigest()
     try:
-        expected = digest_path(path).read_text(encoding="ascii", errors="replace").split()
+        expected = read_named(digest_path(path), 2**16).decode("ascii", "replace").split()
     except OSError:
         raise UserError(f"data file {path} has no readable {digest_path(path).name}; {remedy}", exit_code=1) from None
     if expected[:1] != [digest]:
@@ -100,11 +106,60 @@ def from_bytes(raw: bytes) -> Content:
     """Parse and check a built file; SurpriseError at the first thing that the schema does not know."""
     try:
         with h5py.File(io.BytesIO(raw), "r") as file:
+            _refuse_bombs(file, len(raw))
             return _read_file(file)
     except SurpriseError:
         raise
     except Exception as error:  # h5py reports damage as OSError, KeyError, RuntimeError, ValueError or TypeError
         raise SurpriseError(f"HDF5: {str(error) or type(error).__name__}"[:200].replace("\n", " ")) from error
+
+
+def _refuse_bombs(file: h5py.File, num_bytes: int) -> None:
+    """SurpriseError where reading would take far more memory than the file has bytes; nothing is read here.
+
+    Counted as it is used: every pair is laid on 30x30 at the end, whatever its canvas.
+    """
+    declared = rows = seen = 0
+    waiting: list[h5py.Group] = [file]
+    while waiting:
+        group = waiting.pop()
+        for name in group:
+            seen += 1
+            if seen > MAX_OBJECTS:
+                raise SurpriseError("it holds far too many groups and columns")
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise SurpriseError(f"{group.name}/{name} is a link")
+            found = group[name]
+            if isinstance(found, h5py.Group):
+                waiting.append(found)
+            elif isinstance(found, h5py.Dataset):
+                _refuse_storage(found)
+                declared += (found.size or 0) * found.dtype.itemsize
+                is_input = name == "input" and found.ndim == 3
+                rows += found.shape[0] if is_input else 0
+    if declared + rows * 2 * 900 > FREE_BYTES + MOST_TIMES * num_bytes:
+        raise SurpriseError(f"it claims {declared >> 20} MiB in {num_bytes >> 10} KiB")
+
+
+def _refuse_storage(data: h5py.Dataset) -> None:
+    """SurpriseError unless a column is packed as we pack: other filters load code, larger chunks fill memory."""
+    plain = data.dtype.kind in "iuS" and data.shape is not None and not data.is_virtual and not data.external
+    packed = data.compression in (None, "lzf") and data.scaleoffset is None
+    chunks = data.chunks or ()
+    if not plain or not packed or any(side > most for side, most in zip(chunks, data.shape, strict=False)):
+        raise SurpriseError(f"{data.name} is not a plain data set")
+
+
+def _attribute(file: h5py.File, name: str) -> Any:
+    """A single number or text among the attributes; SurpriseError for anything else, before it is read."""
+    found = file.attrs.get_id(name)
+    text = h5py.check_string_dtype(found.dtype)
+    if found.shape != () or (text is None and found.dtype.kind not in "iu") or found.dtype.itemsize > 64:
+        raise SurpriseError(f"attribute {name} has an unexpected type")
+    value = file.attrs[name]
+    if isinstance(value, str) and len(value) > MAX_ATTRIBUTE_BYTES:
+        raise SurpriseError(f"attribute {name} is too long")
+    return int(value) if isinstance(value, np.integer) else value
 
 
 def _read_file(file: h5py.File) -> Content:
@@ -136,8 +191,7 @@ def _read_attributes(file: h5py.File) -> dict[str, Any]:
         raise SurpriseError("attributes are not those of a data file")
     attributes: dict[str, Any] = {}
     for name, kind in schema.ATTRIBUTES.items():
-        value = file.attrs[name]
-        value = int(value) if kind is int and isinstance(value, np.integer) else value
+        value = _attribute(file, name)
         if type(value) is not kind:
             raise SurpriseError(f"attribute {name} has an unexpected type")
         attributes[name] = value

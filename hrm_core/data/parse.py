@@ -14,6 +14,7 @@ from typing import final
 import numpy as np
 
 from hrm_core.data.grids import MAX_SIDE, NUM_COLORS, Grid, Pair, Task
+from hrm_core.runs.files import read_named
 
 MAX_FILE_BYTES = 64 * 2**20
 MAX_PAIRS = 1000
@@ -28,13 +29,9 @@ class BadTask(Exception):
 def read_json(path: Path) -> object:
     """The JSON value in a file. BadTask if it cannot be read, is too large, is broken or nested too deeply."""
     try:
-        size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise BadTask(f"file is {size / 2**20:.0f} MiB, more than {MAX_FILE_BYTES >> 20}")
-        text = path.read_bytes()
+        return load_json(read_named(path, MAX_FILE_BYTES))
     except OSError as error:
         raise BadTask(f"cannot be read ({error.strerror or error})") from error
-    return load_json(text)
 
 
 def load_json(text: bytes) -> object:

@@ -83,7 +83,7 @@ def _task_ids(path: Path) -> list[str] | None:
 
     try:
         names = json.loads(read_small(path) or b"null")
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return [str(name) for name in names] if isinstance(names, list) else None
 

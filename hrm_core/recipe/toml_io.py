@@ -41,7 +41,7 @@ def _flat_of(tree: Mapping[str, Any], prefix: str = "") -> Flat:
         elif isinstance(value, Mapping) and any(known.startswith(key + ".") for known in leaves()):
             flat.update(_flat_of(value, key + "."))
         else:
-            raise UserError(f"{key} is no setting{nearest(key, leaves())}")
+            raise UserError(f"{key[:80]} is no setting{nearest(key[:80], leaves())}")
     return flat
 
 
@@ -49,7 +49,9 @@ def from_toml(text: str) -> Recipe:
     """TOML -> recipe; what is left out is as in EXP-00. UserError for what is no TOML, no setting or no value."""
     try:
         tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as problem:
+    except RecursionError:
+        raise UserError("the recipe is no TOML: it is nested too deeply") from None
+    except ValueError as problem:  # also for a number of thousands of digits
         raise UserError(f"the recipe is no TOML: {problem}") from None
     flat = flatten(Recipe())
     for key, value in _flat_of(tree).items():

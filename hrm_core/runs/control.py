@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, final, get_args
 
-from hrm_core.runs.atomic import is_leftover, write_json
+from hrm_core.runs.atomic import is_leftover, refuse_link, write_json
 from hrm_core.runs.files import modified_s, read_json_object, string
 from hrm_core.runs.layout import RunFolder
 from hrm_core.runs.records import utc_now
@@ -40,6 +40,7 @@ def request(folder: Path | RunFolder, kind: Kind, text: str = "") -> Path:
     if kind not in KINDS:
         raise ValueError(f"request {kind!r} is not one of {', '.join(KINDS)}")
     layout = RunFolder.of(folder)
+    refuse_link(layout.control)
     layout.control.mkdir(exist_ok=True)
     # Zero-padded time first, so that names sort in the order of the requests.
     path = layout.control / f"{time.time_ns():020d}-{kind}-{secrets.token_hex(3)}.json"

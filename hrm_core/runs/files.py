@@ -7,6 +7,7 @@ go through `number`, `integer`, `string`, `mapping` and `items`, which give None
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -66,6 +67,22 @@ def read_small(path: Path, limit: int = MAX_OBJECT_BYTES) -> bytes | None:
     finally:
         os.close(descriptor)
     return data if len(data) <= limit else None
+
+
+def read_named(path: Path, limit: int) -> bytes:
+    """The whole of a file that a person, or a file of theirs, named: links are followed. OSError where it is not there,
+    is no regular file (a pipe would wait for ever, a device never end) or is longer than `limit` bytes."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except ValueError:  # a NUL in the name
+        raise OSError(errno.ENOENT, "there is no such file", os.fspath(path)) from None
+    with open(descriptor, "rb") as file:
+        state = os.fstat(descriptor)
+        if not stat.S_ISREG(state.st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", os.fspath(path))
+        if state.st_size > limit:
+            raise OSError(errno.EFBIG, f"it is more than {limit >> 20} MiB", os.fspath(path))
+        return file.read(limit)
 
 
 def _finite(text: str) -> float | None:

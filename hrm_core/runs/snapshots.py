@@ -105,7 +105,9 @@ def newest_first(parent: Path) -> list[Path]:
         folders = [parent / name for name in os.listdir(parent) if _NAME.fullmatch(name)]
     except OSError:
         return []
-    return sorted((path for path in folders if path.is_dir()), key=lambda path: step_of(path) or 0, reverse=True)
+    # No links: pruning what came from elsewhere must not reach out of the run.
+    real = [path for path in folders if path.is_dir() and not path.is_symlink()]
+    return sorted(real, key=lambda path: step_of(path) or 0, reverse=True)
 
 
 def latest_good(

