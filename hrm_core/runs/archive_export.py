@@ -21,7 +21,7 @@ from hrm_core.errors import UserError
 from hrm_core.runs.archive import EVALUATED_WEIGHTS, RAW_WEIGHTS, Entry, metric_names
 from hrm_core.runs.archive_changes import TAKEN, described, seal, take_files
 from hrm_core.runs.archive_details import Details
-from hrm_core.runs.atomic import atomic_folder, check_free_space, explain_os_error, sync_folder
+from hrm_core.runs.atomic import atomic_folder, check_free_space, explain_os_error, make_folder, sync_folder
 from hrm_core.runs.files import integer, items, mapping, string
 from hrm_core.runs.records import utc_now
 from hrm_core.runs.snapshots import META_NAME, read_whole_meta
@@ -52,7 +52,7 @@ def export_snapshot(details: Details, place: Path) -> Path:
     try:
         if os.path.lexists(target):
             raise UserError(f"{clean(target)} is there already; choose another place.", 1)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         size = sum(entry.bytes_of(name) or 0 for name in TAKEN)
         if target.suffix != _ENDING:
             check_free_space(target.parent, size + 2**20)

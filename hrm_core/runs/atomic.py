@@ -14,7 +14,6 @@ import os
 import re
 import secrets
 import shutil
-import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -53,6 +52,18 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def make_folder(folder: Path) -> None:
+    """The folder, and its parents where they are missing, each with its name on the disk. OSError as of mkdir.
+
+    A file that is synced in a new folder is lost with it when the power goes, if the folder's own name is not synced.
+    """
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_folder(folder.parent)
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Puts `data` at `path` atomically and durably. OSError on a full or read-only disk; the old content then stays."""
     temporary = _sibling(path, "tmp")
@@ -69,23 +80,6 @@ def write_bytes(path: Path, data: bytes) -> None:
             os.unlink(temporary)
         raise
     sync_folder(path.parent)
-
-
-def open_append(path: Path) -> int:
-    """A descriptor that appends to a regular file, made where there is none. OSError for anything else, a link too:
-    a folder that came from elsewhere must not lead our output into another file."""
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(path, flags, 0o666)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, "it is no regular file", str(path))
-    return descriptor
-
-
-def refuse_link(folder: Path) -> None:
-    """OSError if `folder` is a link: what is written or deleted in it would be so elsewhere."""
-    if folder.is_symlink():
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(folder))
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -114,7 +108,7 @@ def atomic_folder(final: Path, replace: bool = False) -> Iterator[Path]:
     """
     if not replace and os.path.lexists(final):
         raise FileExistsError(errno.EEXIST, "the folder is there already", str(final))
-    final.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(final.parent)
     temporary = _sibling(final, "tmp")
     temporary.mkdir()
     aside: Path | None = None

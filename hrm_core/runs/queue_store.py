@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from hrm_core.errors import UserError
-from hrm_core.runs.atomic import explain_os_error, write_json
+from hrm_core.runs.atomic import explain_os_error, make_folder, write_json
 from hrm_core.runs.files import parse_object, read_small
 from hrm_core.runs.layout import RunFolder
 from hrm_core.runs.locks import lock_holder, short_lock
@@ -67,7 +67,7 @@ def change(runs_dir: Path, alter: Callable[[Queue], Queue]) -> Queue:
     if RunFolder(folder).run_json.exists():
         raise UserError(f"{clean(folder)} is a run; rename it, or choose another folder with --runs.")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with short_lock(folder / "edit.lock", "the queue"):
             before = _read(runs_dir)
             queue = before if lock_holder(worker_lock_path(runs_dir)) is not None else settled(before, runs_dir)

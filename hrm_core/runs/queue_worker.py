@@ -19,7 +19,7 @@ from types import FrameType
 from typing import Any, Final, final
 
 from hrm_core.errors import UserError
-from hrm_core.runs.atomic import open_append
+from hrm_core.runs.atomic import make_folder
 from hrm_core.runs.catalogue import list_runs
 from hrm_core.runs.devices import Device, claim, devices_here, occupant, on_battery, release
 from hrm_core.runs.files import integer, mapping, string
@@ -95,7 +95,7 @@ class Worker:
 
     def run(self) -> str:
         """Works; gives why it ended. UserError (exit 1): another worker does, or the queue's file is damaged."""
-        queue_folder(self.runs_dir).mkdir(parents=True, exist_ok=True)
+        make_folder(queue_folder(self.runs_dir))
         lock = FileLock(worker_lock_path(self.runs_dir), "the queue", "that worker starts what stands in it")
         with lock, answered(self._signal):
             words = "it failed"
@@ -346,9 +346,8 @@ class Worker:
                 write_status(self.runs_dir, self.words, self.since_s, self.beat)
 
     def _say(self, line: str) -> None:
-        text = f"{utc_now()} {' '.join(line.split())}\n"
-        with suppress(OSError), open(open_append(log_path(self.runs_dir)), "ab") as log:
-            log.write(text.encode("utf-8", "replace"))
+        with suppress(OSError), log_path(self.runs_dir).open("a", encoding="utf-8", errors="replace") as log:
+            log.write(f"{utc_now()} {' '.join(line.split())}\n")
         if self.around.tell is not None:
             self.around.tell(line)
 

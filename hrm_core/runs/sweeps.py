@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, final
 
 from hrm_core.errors import UserError
-from hrm_core.runs.atomic import explain_os_error, write_json
+from hrm_core.runs.atomic import explain_os_error, make_folder, write_json
 from hrm_core.runs.files import integer, items, read_json_object, string
 from hrm_core.runs.layout import check_name
 from hrm_core.runs.text import clean
@@ -114,7 +114,7 @@ def extend_sweep(runs_dir: Path, wanted: Sweep) -> Sweep:
         )
     assert merged.runs, "a sweep has runs"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         write_json(path, {"format": FORMAT, **vars(merged)})
     except OSError as error:
         raise explain_os_error(error) from error

@@ -159,3 +159,24 @@ def test_errors_of_the_disk_name_the_path_and_a_remedy(number: int) -> None:
     assert error.message.startswith("/some/␛[2Jplace: ")
     assert error.message.endswith(".")
     assert atomic.explain_os_error(OSError("odd")).message.startswith("a file: odd")
+
+
+def test_a_new_folder_has_its_name_on_the_disk_and_so_have_new_parents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    atomic.make_folder(tmp_path / "runs" / "one")
+    assert (tmp_path / "runs" / "one").is_dir()
+    assert synced == [str(tmp_path), str(tmp_path / "runs")]
+    atomic.make_folder(tmp_path / "runs" / "one")
+    assert len(synced) == 2
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(FileExistsError):
+        atomic.make_folder(tmp_path / "file")
