@@ -1,13 +1,16 @@
 """A recipe as TOML and back, exactly. TOML has no null: a value that is None is written "none".
 
-Recipe room; free of torch. `from_toml(to_toml(recipe)) == recipe` for every recipe.
+Recipe room; free of torch. `from_toml(to_toml(recipe)) == recipe` for every recipe. The first line is a comment with
+the digest of the rest, so that a recipe with a flipped bit, or cut short, is noticed and not run.
 """
 
 from __future__ import annotations
 
+import hashlib
 import tomllib
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import tomli_w
 
@@ -16,6 +19,16 @@ from hrm_core.recipe.keys import Flat, flatten, leaves, nearest, put, unflatten
 from hrm_core.recipe.lay import validate
 from hrm_core.recipe.schema import Recipe
 from hrm_core.recipe.unbuilt import refuse_unbuilt
+from hrm_core.runs.files import read_small
+from hrm_core.runs.text import clean
+
+_HEAD: Final = "# digest "
+_MAX_BYTES: Final = 2**20
+
+
+def _digest_line(rest: str) -> str:
+    digest = hashlib.sha256(rest.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return f"{_HEAD}{digest} of what follows; take this line out if you change it"
 
 
 def _written(value: Any) -> Any:
@@ -29,7 +42,8 @@ def to_toml(recipe: Recipe) -> str:
     flat = {
         key: _written(value) for key, value in flatten(recipe).items() if not (leaves()[key].group and value is None)
     }
-    return tomli_w.dumps(unflatten(flat))
+    text = tomli_w.dumps(unflatten(flat))
+    return f"{_digest_line(text)}\n{text}"
 
 
 def _flat_of(tree: Mapping[str, Any], prefix: str = "") -> Flat:
@@ -41,20 +55,47 @@ def _flat_of(tree: Mapping[str, Any], prefix: str = "") -> Flat:
         elif isinstance(value, Mapping) and any(known.startswith(key + ".") for known in leaves()):
             flat.update(_flat_of(value, key + "."))
         else:
-            raise UserError(f"{key[:80]} is no setting{nearest(key[:80], leaves())}")
+            raise UserError(f"{clean(key[:80])} is no setting{nearest(key[:200], leaves())}")
     return flat
+
+
+def _whole(text: str) -> str:
+    """The text, if it is what its first line says; one without such a line was written by a person, or long ago."""
+    first, _, rest = text.partition("\n")
+    if first.startswith(_HEAD) and first != _digest_line(rest):
+        raise UserError(
+            "the recipe is not what was written: the digest in its first line is that of another text.\n"
+            "Put it back from recipe.toml of the run's newest checkpoint; if you changed it, take that line out.",
+            1,
+        )
+    return text
 
 
 def from_toml(text: str) -> Recipe:
     """TOML -> recipe; what is left out is as in EXP-00. UserError for what is no TOML, no setting or no value."""
     try:
-        tree = tomllib.loads(text)
+        tree = tomllib.loads(_whole(text))
     except RecursionError:
         raise UserError("the recipe is no TOML: it is nested too deeply") from None
     except ValueError as problem:  # also for a number of thousands of digits
-        raise UserError(f"the recipe is no TOML: {problem}") from None
+        raise UserError(f"the recipe is no TOML: {clean(str(problem)[:200])}") from None
+    if not tree:
+        raise UserError("the recipe is empty.\nPut it back from recipe.toml of the run's newest checkpoint.", 1)
     flat = flatten(Recipe())
     for key, value in _flat_of(tree).items():
         put(flat, key, tuple(value) if isinstance(value, list) else value)
     refuse_unbuilt(flat)
     return validate(flat)
+
+
+def read_recipe(path: Path) -> Recipe:
+    """The recipe in a file. UserError names the file where it is missing, no text or no recipe."""
+    data = read_small(path, _MAX_BYTES)
+    if data is None:
+        raise UserError(f"{clean(path)} is missing, or cannot be read as a recipe.", 1)
+    try:
+        return from_toml(data.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise UserError(f"{clean(path)}: the recipe is no UTF-8 text.", 1) from None
+    except UserError as error:
+        raise UserError(f"{clean(path)}: {error.message}", error.exit_code) from None

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from hrm_core.recipe.keys import Leaf, leaves, nearest
+from hrm_core.runs.text import clean
 
 _KINDS = {
     "int_type": "a whole number",
@@ -79,11 +80,19 @@ def show_value(value: Any) -> str:
     return str(value)
 
 
+def _shown(value: Any) -> str:
+    """A value that was refused, for a sentence: one line of at most 80 characters without controls."""
+    try:
+        return clean(show_value(value)[:80])
+    except (ValueError, RecursionError):  # a whole number of thousands of digits
+        return "(a value beyond reason)"
+
+
 def _reason(kind: str, error: Any, leaf: Leaf | None) -> str:
     context = error.get("ctx", {})
     if kind == "literal_error" and leaf is not None:
         choices = [show_value(choice) for choice in leaf.choices]
-        return f"is none of {', '.join(choices)}{nearest(str(error['input']), choices)}"
+        return f"is none of {', '.join(choices)}{nearest(_shown(error['input']), choices)}"
     if kind in _BOUNDS:
         name, word = _BOUNDS[kind]
         return f"is out of bounds: {word} {context[name]}"
@@ -108,7 +117,7 @@ def describe(problem: ValidationError) -> str:
             break
         key = longer
     if kind == "extra_forbidden":
-        return f"{key} is no setting{nearest(key, leaves())}"
+        return f"{clean(key[:80])} is no setting{nearest(key[:200], leaves())}"
     leaf = leaves().get(key)
     about = f" ({leaf.field.description})" if leaf is not None and kind != "value_error" else ""
-    return f"{key}={show_value(error['input'])} {_reason(kind, error, leaf)}{about}"
+    return f"{key}={_shown(error['input'])} {_reason(kind, error, leaf)}{about}"

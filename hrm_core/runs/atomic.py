@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hrm_core.errors import UserError
+from hrm_core.runs.files import sealed
 from hrm_core.runs.records import plain
 from hrm_core.runs.text import clean
 
@@ -82,10 +83,13 @@ def write_bytes(path: Path, data: bytes) -> None:
     sync_folder(path.parent)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Puts a value as indented JSON at `path`, atomically. Numbers that are not finite become null."""
-    text = json.dumps(plain(value), indent=2, allow_nan=False)
-    write_bytes(path, text.encode("ascii") + b"\n")
+def write_json(path: Path, value: Any, seal: bool = False) -> None:
+    """Puts a value as indented JSON at `path`, atomically. Numbers that are not finite become null.
+
+    With `seal` an object carries its own checksum, which `files.read_json_object` looks at and takes away.
+    """
+    text = json.dumps(plain(value), indent=2, allow_nan=False).encode("ascii") + b"\n"
+    write_bytes(path, sealed(text) if seal else text)
 
 
 def _sync_tree(folder: Path) -> None:

@@ -18,7 +18,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from hrm_core.runs.atomic import write_bytes
-from hrm_core.runs.files import Row, integer, items, mapping, open_regular, parse_object, read_at, read_json_object
+from hrm_core.runs.files import (
+    Row,
+    integer,
+    items,
+    mapping,
+    open_regular,
+    parse_object,
+    read_at,
+    read_json_object,
+    sealed,
+)
 from hrm_core.runs.layout import RunFolder
 from hrm_core.runs.records import plain
 
@@ -86,7 +96,7 @@ def write_predictions(
     write_bytes(packed, data)
     # The index says for which bytes it is right: a crash between the two writes leaves it unused, not wrong.
     head = {"format": 1, "step": step, "records": len(listed), "bytes": len(data), "crc": zlib.crc32(data)}
-    write_bytes(index, json.dumps({**head, "tests": names}, separators=(",", ":")).encode("ascii") + b"\n")
+    write_bytes(index, sealed(json.dumps({**head, "tests": names}, separators=(",", ":")).encode("ascii")))
     remove_predictions(layout, set(steps_kept(layout)[:-KEEP_STEPS]) - {step} - set(keep))
 
 

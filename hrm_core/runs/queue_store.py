@@ -13,7 +13,7 @@ from typing import Final
 
 from hrm_core.errors import UserError
 from hrm_core.runs.atomic import explain_os_error, make_folder, write_json
-from hrm_core.runs.files import parse_object, read_small
+from hrm_core.runs.files import read_json_object
 from hrm_core.runs.layout import RunFolder
 from hrm_core.runs.locks import lock_holder, short_lock
 from hrm_core.runs.queue_records import Damaged, Entry, Queue, from_json, to_json
@@ -48,10 +48,10 @@ def _read(runs_dir: Path) -> Queue:
     path = queue_path(runs_dir)
     if not os.path.lexists(path):
         return Queue()
-    row = parse_object(read_small(path) or b"")
+    row = read_json_object(path)
     try:
         if row is None:
-            raise Damaged("it is no JSON object")
+            raise Damaged("it is no JSON object, or not what was written")
         return from_json(row)
     except Damaged as damage:
         raise UserError(
@@ -73,7 +73,7 @@ def change(runs_dir: Path, alter: Callable[[Queue], Queue]) -> Queue:
             queue = before if lock_holder(worker_lock_path(runs_dir)) is not None else settled(before, runs_dir)
             after = alter(queue)
             if after != before:
-                write_json(queue_path(runs_dir), to_json(after))
+                write_json(queue_path(runs_dir), to_json(after), seal=True)
             return after
     except OSError as error:
         raise explain_os_error(error) from error

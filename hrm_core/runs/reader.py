@@ -1,10 +1,10 @@
 """Room `runs`: what the files of a run say, to anybody who asks.
 
 run folder -> RunView, rows, events, lines. Every file may be missing, half-written, truncated, of an old process or
-hostile: then it counts as missing, and nothing raises. Whether a run lives is decided by its lock on this host,
-elsewhere by the age of its heartbeat; `lost` and `stalled` are decided here, since a dead process cannot say so, and so
-is `throttled`, from what the trainer saw of its device. Never opens the lock file itself (see `locks.py`). The list of
-all runs is in `catalogue.py`.
+hostile: then it counts as missing, and nothing raises (but `read_policy`). Whether a run lives is decided by its lock
+on this host, elsewhere by the age of its heartbeat; `lost` and `stalled` are decided here, since a dead process cannot
+say so, and so is `throttled`, from what the trainer saw of its device. Never opens the lock file itself (see
+`locks.py`). The list of all runs is in `catalogue.py`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, final
 
+from hrm_core.errors import UserError
 from hrm_core.runs import locks, throttling
 from hrm_core.runs.files import (
     Row,
@@ -34,6 +35,7 @@ from hrm_core.runs.launch import is_alive, same_host
 from hrm_core.runs.layout import RunFolder
 from hrm_core.runs.records import decode_row, decode_status
 from hrm_core.runs.tail import JsonlTail
+from hrm_core.runs.text import clean
 
 STATES: Final = ("starting", "running", "paused", "stopping", "finished", "stopped", "failed", "lost", "stalled")
 ENDED: Final = ("finished", "stopped", "failed")
@@ -358,5 +360,14 @@ def output_tail(folder: Path | RunFolder, lines: int = 20) -> list[str]:
 
 
 def read_policy(folder: Path | RunFolder) -> Row:
-    """The counts that outlive a rollback, empty if there are none."""
-    return read_json_object(RunFolder.of(folder).policy) or {}
+    """The counts that outlive a rollback, empty if there are none. UserError (1) where they are damaged: a run that
+    goes on without them would learn at another rate."""
+    path = RunFolder.of(folder).policy
+    row = read_json_object(path)
+    if row is None and os.path.lexists(path):
+        raise UserError(
+            f"{clean(path)} is damaged: it holds how often the loss was not finite, and what that did to the learning "
+            "rate.\nSee the events of the run; delete the file to begin those counts anew.",
+            1,
+        )
+    return row or {}

@@ -19,6 +19,7 @@ from typing import Final, Literal, final
 from hrm_core.errors import UserError
 from hrm_core.runs.atomic import explain_os_error, make_folder, write_bytes
 from hrm_core.runs.files import read_small
+from hrm_core.runs.text import clean
 
 Value = bool | float | str | tuple[str, ...]
 Kind = Literal["yes or no", "number", "choice", "text", "words"]
@@ -146,7 +147,7 @@ def cache_dir() -> Path:
 
 def parsed(setting: Setting, value: object) -> Value:
     """A value as the setting wants it. UserError names the setting, the value and what it may be."""
-    wrong = UserError(f"{setting.key} = {str(value)[:60]!r}: {allowed(setting)}")
+    wrong = UserError(f"{setting.key} = {_shown(value)}: {allowed(setting)}")
     if setting.kind == "yes or no":
         if not isinstance(value, bool):
             raise wrong
@@ -154,7 +155,8 @@ def parsed(setting: Setting, value: object) -> Value:
     if setting.kind == "number":
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise wrong
-        if not (math.isfinite(value) and setting.low <= value <= setting.high):
+        # Compared before it is made a float: a whole number may be larger than any.
+        if not (setting.low <= value <= min(setting.high, 1e300)):
             raise wrong
         return float(value)
     if setting.kind == "words":
@@ -164,6 +166,14 @@ def parsed(setting: Setting, value: object) -> Value:
     if not isinstance(value, str) or (setting.choices and value not in setting.choices):
         raise wrong
     return value
+
+
+def _shown(value: object) -> str:
+    """A value for a sentence: one line of at most 60 characters without controls."""
+    try:
+        return clean(repr(str(value)[:60]))
+    except (ValueError, RecursionError):  # a whole number of thousands of digits
+        return "(a value beyond reason)"
 
 
 def allowed(setting: Setting) -> str:
@@ -192,23 +202,25 @@ def read_settings(path: Path | None = None) -> UserSettings:
 
     data = read_small(path, _MAX_BYTES)
     if data is None:
-        return UserSettings(values, (f"{path} cannot be read as a settings file; defaults hold",), damaged=True)
+        return UserSettings(values, (f"{clean(path)} cannot be read as a settings file; defaults hold",), damaged=True)
     try:
         tree = tomllib.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        return UserSettings(values, (f"{path}: {error}; defaults hold",), damaged=True)
+        return UserSettings(values, (f"{clean(path)}: {clean(str(error)[:200])}; defaults hold",), damaged=True)
     for group, content in tree.items():
         for name, value in content.items() if isinstance(content, dict) else [("", content)]:
             key = f"{group}.{name}" if name else group
             setting = BY_KEY.get(key)
             if setting is None:
-                near = difflib.get_close_matches(key, BY_KEY, n=1)
-                problems.append(f"{path}: {key} is no setting" + (f"; did you mean {near[0]}?" if near else ""))
+                near = difflib.get_close_matches(key[:200], BY_KEY, n=1)
+                problems.append(
+                    f"{clean(path)}: {clean(key[:80])} is no setting" + (f"; did you mean {near[0]}?" if near else "")
+                )
                 continue
             try:
                 values[key] = parsed(setting, value)
             except UserError as error:
-                problems.append(f"{path}: {error.message}")
+                problems.append(f"{clean(path)}: {error.message}")
     return UserSettings(values, tuple(problems))
 
 

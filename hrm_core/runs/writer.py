@@ -102,7 +102,7 @@ class RunWriter:
             try:
                 head = {"format": FORMAT, "run_id": name, "created_utc": utc_now(), "process": identity()}
                 write_bytes(layout.recipe_toml, recipe_toml.encode("utf-8"))
-                write_json(layout.run_json, {**head, **run_json})
+                write_json(layout.run_json, {**head, **run_json}, seal=True)
                 for place in (layout.control, layout.checkpoints, layout.archive, layout.predictions):
                     place.mkdir(exist_ok=True)
                 writer = cls(layout, lock)
@@ -194,11 +194,12 @@ class RunWriter:
         assert result.get("state") in ENDED, f"a result's state is one of {ENDED}"
         with self._guard:
             self.sync()
-            write_json(self.layout.result, {"run_id": self.layout.run_id, "time_utc": utc_now(), **result})
+            head = {"run_id": self.layout.run_id, "time_utc": utc_now()}
+            write_json(self.layout.result, {**head, **result}, seal=True)
 
     def policy(self, policy: Mapping[str, Any]) -> None:
         """Replaces policy.json: counts that outlive a rollback."""
-        write_json(self.layout.policy, policy)
+        write_json(self.layout.policy, policy, seal=True)
 
     def predictions(self, step: int, records: Iterable[Mapping[str, Any]], keep: Collection[int] = ()) -> None:
         """Writes the predictions of a validation; of older ones the last three and the steps in `keep` stay."""

@@ -16,6 +16,8 @@ from hrm_console.screens.run import RunScreen
 from hrm_console.views.launch.forking import extend, fork, overrides_of_run
 from hrm_core.recipe.lay import build_recipe
 from hrm_core.recipe.my_experiments import experiments_dir
+from hrm_core.runs.atomic import write_json
+from hrm_core.runs.files import read_json_object
 from hrm_core.runs.launch import HRM_COMMAND
 from hrm_core.runs.text import clean
 
@@ -38,9 +40,9 @@ def real_run(runs, name, state="finished", steps=200, experiment="EXP-03", overr
     """A run whose run.json has the recipe and its sources, as the trainer writes them."""
     folder = runs.make(name, state, steps, 200, experiment=experiment)
     resolved = build_recipe(experiment, (*overrides, "training.max_steps=200"))
-    row = json.loads((folder / "run.json").read_text())
+    row = read_json_object(folder / "run.json")
     row |= {"recipe": resolved.recipe.model_dump(mode="json"), "sources": resolved.sources, "preset": "cpu"}
-    (folder / "run.json").write_text(json.dumps(row))
+    write_json(folder / "run.json", row)
     return folder
 
 
@@ -159,9 +161,9 @@ async def test_a_run_that_goes_on_is_not_extended(runs, until):
 
 async def test_a_run_of_another_version_can_still_be_extended_or_says_why_not(runs, until, shown):
     folder = real_run(runs, "one")
-    row = json.loads((folder / "run.json").read_text())
+    row = read_json_object(folder / "run.json")
     row["recipe"] = {"model": 3}
-    (folder / "run.json").write_text(json.dumps(row))
+    write_json(folder / "run.json", row)
     app = ConsoleApp(runs.folder, tick_s=0.05, launcher=Launcher())
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await until(pilot, lambda: app.line_of("one") is not None)
@@ -257,9 +259,9 @@ def test_overrides_come_from_run_json_alone():
 
 async def test_nothing_hostile_of_a_run_or_a_saved_experiment_arrives_raw(runs, until, shown):
     folder = real_run(runs, "one")
-    row = json.loads((folder / "run.json").read_text())
+    row = read_json_object(folder / "run.json")
     row["recipe"]["data"]["source"], row["sources"]["data.source"] = ALL, "override"
-    (folder / "run.json").write_text(json.dumps(row))
+    write_json(folder / "run.json", row)
     (runs.folder / "evil\x1b]0;pwned\x07").mkdir()
     (runs.folder / "evil\x1b]0;pwned\x07" / "run.json").write_text(json.dumps({"experiment": ALL}))
     experiments_dir().mkdir(parents=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from hrm_core.recipe.digest import recipe_hash
 from hrm_core.recipe.experiments import EXPERIMENTS
 from hrm_core.recipe.lay import build_recipe
 from hrm_core.recipe.schema import Recipe
-from hrm_core.recipe.toml_io import from_toml, to_toml
+from hrm_core.recipe.toml_io import from_toml, read_recipe, to_toml
 
 SPANS = st.one_of(
     st.integers(1, 10**6),
@@ -82,7 +83,7 @@ def build_is_possible(name: str) -> bool:
 
 
 def test_what_is_left_out_is_the_control() -> None:
-    assert from_toml("") == Recipe()
+    assert from_toml("[training]\n") == Recipe()
     assert from_toml("[training]\nbatch = 8\n").training.batch == 8
 
 
@@ -118,3 +119,65 @@ def test_no_text_makes_it_fail_otherwise(text: str) -> None:
         from_toml(text)
     except UserError as refused:
         assert refused.message
+
+
+def test_every_flip_and_every_cut_of_a_written_recipe_is_noticed_or_harmless() -> None:
+    recipe = build_recipe("demo", ["training.max_steps=40"]).recipe
+    written = to_toml(recipe).encode()
+    refused = 0
+    bits = [*range(8 * 90), *range(8 * 90, 8 * len(written), 41)]
+    cuts = [written[:end] for end in (*range(100), *range(100, len(written), 17))]
+    for place, damaged in enumerate([*(flipped(written, bit) for bit in bits), *cuts]):
+        try:
+            found = from_toml(damaged.decode("utf-8"))
+        except (UserError, UnicodeDecodeError):
+            refused += 1
+        else:
+            assert found == recipe, place
+    assert refused > 0.8 * (len(bits) + len(cuts))
+
+
+def flipped(data: bytes, bit: int) -> bytes:
+    changed = bytearray(data)
+    changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
+
+
+def test_a_recipe_changed_by_hand_says_what_to_do() -> None:
+    text = to_toml(build_recipe("demo").recipe).replace("max_steps = ", "max_steps = 1")
+    with pytest.raises(UserError, match="not what was written") as caught:
+        from_toml(text)
+    assert "take that line out" in caught.value.message
+    assert from_toml(text.partition("\n")[2]).experiment == "demo"
+
+
+def test_a_file_of_a_recipe_is_named_where_it_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    for content, reason in ((None, "missing"), (b"\xff", "no UTF-8"), (b"", "empty"), (b"x = 1", "x is no setting")):
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(UserError, match=reason) as caught:
+            read_recipe(path)
+        assert caught.value.message.startswith(str(path))
+        assert len(caught.value.message.splitlines()) <= 2
+    path.write_text(to_toml(Recipe()))
+    assert read_recipe(path) == Recipe()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[training]\nbatch = 0x" + "f" * 5000,
+        "[training]\nbatch = [0x" + "f" * 5000 + "]",
+        "[optimizer]\nlr = " + "9" * 5000,
+        "x = " + "[" * 5000,
+        '[data]\nsubset = "' + "\\u001b[2J\\n" * 3000 + '"',
+        '"\\u001b]0;x\\u0007\\n' + "k" * 3000 + '" = 1',
+    ],
+)
+def test_what_is_beyond_reason_is_a_sentence(text: str) -> None:
+    with pytest.raises(UserError) as caught:
+        from_toml(text)
+    lines = caught.value.message.split("\n")
+    assert len(lines) <= 2
+    assert all(len(line) < 600 and line.isprintable() for line in lines)

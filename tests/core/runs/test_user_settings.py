@@ -88,3 +88,24 @@ def test_where_it_lies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     assert settings_path() == tmp_path / "hrm-console" / "settings.toml"
     assert all(allowed(setting) for setting in SETTINGS)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[console]\nrefresh_s = 0x" + "f" * 5000,
+        "[console]\nrefresh_s = 1" + "0" * 400,
+        "[archive]\nbudget_gib = nan",
+        "[archive]\nbudget_gib = inf",
+        '[console]\ntheme = "\\u001b[2J\\n"',
+        '"\\u001b[2J\\n' + "x" * 500 + '" = 1',
+        "[notify]\ncommand = [[" + "[" * 50 + "]" * 50 + "]]",
+    ],
+)
+def test_what_is_beyond_reason_is_a_sentence_and_the_default_holds(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text(text)
+    found = read_settings(path)
+    assert found.values == read_settings(tmp_path / "none.toml").values
+    assert len(found.problems) == 1
+    assert found.problems[0].isprintable() and len(found.problems[0]) < 400

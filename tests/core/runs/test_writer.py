@@ -244,7 +244,7 @@ def test_what_cannot_be_a_new_run_is_refused_and_untouched(tmp_path: Path) -> No
 
 
 def test_a_disk_that_fails_while_a_run_is_made_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(path: Path, value: object) -> None:
+    def full(path: Path, value: object, seal: bool) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
     monkeypatch.setattr(writer, "write_json", full)
