@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from hrm_core.runs.atomic import explain_os_error, make_folder, write_json
+from hrm_core.runs.atomic import explain_os_error, make_folder, open_append, write_json
 from hrm_core.runs.files import Row, integer, string
 from hrm_core.runs.layout import RunFolder
 from hrm_core.runs.records import utc_now
@@ -104,7 +104,7 @@ def start_process(
     layout = RunFolder.of(folder)
     try:
         make_folder(layout.path)
-        with layout.output.open("ab") as output:
+        with open(open_append(layout.output), "ab") as output:
             process = subprocess.Popen(
                 list(argv),
                 stdin=subprocess.DEVNULL,

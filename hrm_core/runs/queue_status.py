@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, final
 
 from hrm_core.errors import UserError
-from hrm_core.runs.atomic import explain_os_error, make_folder, write_json
+from hrm_core.runs.atomic import explain_os_error, make_folder, open_append, write_json
 from hrm_core.runs.control import request
 from hrm_core.runs.files import Row, mapping, modified_s, number, read_json_object, string
 from hrm_core.runs.launch import identity, same_host
@@ -96,7 +96,7 @@ def start_worker(runs_dir: Path, argv: Sequence[str]) -> int | None:
         raise UserError(f"the queue is being worked on already (process {pid}); see `hrm queue list`.", 1)
     try:
         make_folder(queue_folder(runs_dir))
-        with log_path(runs_dir).open("ab") as log:
+        with open(open_append(log_path(runs_dir)), "ab") as log:
             process = subprocess.Popen(
                 list(argv), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, close_fds=True
             )

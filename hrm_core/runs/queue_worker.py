@@ -19,7 +19,7 @@ from types import FrameType
 from typing import Any, Final, final
 
 from hrm_core.errors import UserError
-from hrm_core.runs.atomic import make_folder
+from hrm_core.runs.atomic import make_folder, open_append
 from hrm_core.runs.catalogue import list_runs
 from hrm_core.runs.devices import Device, claim, devices_here, occupant, on_battery, release
 from hrm_core.runs.files import integer, mapping, string
@@ -346,8 +346,9 @@ class Worker:
                 write_status(self.runs_dir, self.words, self.since_s, self.beat)
 
     def _say(self, line: str) -> None:
-        with suppress(OSError), log_path(self.runs_dir).open("a", encoding="utf-8", errors="replace") as log:
-            log.write(f"{utc_now()} {' '.join(line.split())}\n")
+        text = f"{utc_now()} {' '.join(line.split())}\n"
+        with suppress(OSError), open(open_append(log_path(self.runs_dir)), "ab") as log:
+            log.write(text.encode("utf-8", "replace"))
         if self.around.tell is not None:
             self.around.tell(line)
 

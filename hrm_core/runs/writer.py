@@ -21,7 +21,15 @@ from typing import Any, Final, Self, final
 
 from hrm_core.errors import UserError
 from hrm_core.runs import predictions
-from hrm_core.runs.atomic import clean_leftovers, explain_os_error, is_leftover, make_folder, write_bytes, write_json
+from hrm_core.runs.atomic import (
+    clean_leftovers,
+    explain_os_error,
+    is_leftover,
+    make_folder,
+    refuse_link,
+    write_bytes,
+    write_json,
+)
 from hrm_core.runs.control import Inbox
 from hrm_core.runs.files import Row, integer, read_json_object, read_small, string
 from hrm_core.runs.launch import identity, process_age_s
@@ -129,10 +137,11 @@ class RunWriter:
         try:
             lock = RunLock(layout).acquire()
             try:
-                for place in (layout.path, layout.checkpoints, layout.archive, layout.predictions):
+                for place in (layout.control, layout.checkpoints, layout.archive, layout.predictions):
+                    refuse_link(place)
                     place.mkdir(exist_ok=True)
+                for place in (layout.path, layout.checkpoints, layout.archive, layout.predictions):
                     clean_leftovers(place)
-                layout.control.mkdir(exist_ok=True)
                 clean_leftovers(layout.control, older_than_s=3600.0)
                 Inbox(layout).drop_older_than(time.time() - process_age_s() - 1.0)
                 if os.path.lexists(layout.result):
