@@ -19,7 +19,7 @@ from typing import Final, final
 
 from hrm_core.errors import UserError
 from hrm_core.runs.archive import EVALUATED_WEIGHTS, EVALUATION, RAW_WEIGHTS, Entry, Listing, origin_of, pin_path
-from hrm_core.runs.atomic import atomic_folder, explain_os_error, write_bytes
+from hrm_core.runs.atomic import ABANDONED_S, atomic_folder, clean_leftovers, explain_os_error, write_bytes
 from hrm_core.runs.catalogue import is_run
 from hrm_core.runs.files import Row, integer, mapping, read_json_object, string
 from hrm_core.runs.layout import NAME_RULE, RunFolder, check_name
@@ -125,6 +125,7 @@ def promote(runs_dir: Path, snapshot: Path, name: str) -> Path:
     run, step, provenance = described(snapshot)
     source = f"{run}@{step}"
     try:
+        clean_leftovers(target.parent, ABANDONED_S)
         with atomic_folder(target) as folder:
             meta = take_files(snapshot, folder, link=True)
             seal(

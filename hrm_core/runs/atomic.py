@@ -27,12 +27,26 @@ from hrm_core.runs.records import plain
 from hrm_core.runs.text import clean
 
 _TEMPORARY: Final = re.compile(r"\..+\.tmp-[0-9]+-[0-9a-f]{8}", re.DOTALL)
+# A temporary name so old has no writer any more, in a folder where several processes may write.
+ABANDONED_S: Final = 3600.0
 _ASIDE: Final = re.compile(r"\.(?P<name>.+)\.old-[0-9]+-[0-9a-f]{8}", re.DOTALL)
 
 
 def _sibling(path: Path, word: str) -> Path:
     # Names can be as long as the file system allows; the temporary one must not be longer.
     return path.with_name(f".{path.name[:160]}.{word}-{os.getpid()}-{secrets.token_hex(4)}")
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Inside, an OSError that names no file (as those of descriptors do), or a temporary one, names `path`."""
+    try:
+        yield
+    except OSError as error:
+        name = error.filename
+        if name is None or (isinstance(name, (str, Path)) and any(map(is_leftover, Path(name).parts))):
+            error.filename, error.filename2 = str(path), None
+        raise
 
 
 def write_all(descriptor: int, data: bytes) -> None:
@@ -46,7 +60,8 @@ def sync_folder(folder: Path) -> None:
     """fsync of a folder, so that a rename in it outlives a power cut. Quiet where the file system refuses it."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(descriptor)
+        with naming(folder):
+            os.fsync(descriptor)
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):
             raise
@@ -68,6 +83,12 @@ def make_folder(folder: Path) -> None:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Puts `data` at `path` atomically and durably. OSError on a full or read-only disk; the old content then stays."""
+    with naming(path):
+        _write_beside(path, data)
+    sync_folder(path.parent)
+
+
+def _write_beside(path: Path, data: bytes) -> None:
     temporary = _sibling(path, "tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     try:
@@ -81,7 +102,6 @@ def write_bytes(path: Path, data: bytes) -> None:
         with suppress(OSError):
             os.unlink(temporary)
         raise
-    sync_folder(path.parent)
 
 
 def open_append(path: Path) -> int:
@@ -131,6 +151,11 @@ def atomic_folder(final: Path, replace: bool = False) -> Iterator[Path]:
     if not replace and os.path.lexists(final):
         raise FileExistsError(errno.EEXIST, "the folder is there already", str(final))
     make_folder(final.parent)
+    with naming(final):
+        yield from _folder_beside(final, replace)
+
+
+def _folder_beside(final: Path, replace: bool) -> Iterator[Path]:
     temporary = _sibling(final, "tmp")
     temporary.mkdir()
     aside: Path | None = None

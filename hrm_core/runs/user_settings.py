@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, Literal, final
 
 from hrm_core.errors import UserError
-from hrm_core.runs.atomic import explain_os_error, make_folder, write_bytes
+from hrm_core.runs.atomic import ABANDONED_S, clean_leftovers, explain_os_error, make_folder, write_bytes
 from hrm_core.runs.files import read_small
 from hrm_core.runs.text import clean
 
@@ -252,6 +252,7 @@ def write_settings(values: Mapping[str, Value], path: Path | None = None) -> Pat
         raise UserError(f"not kept: {before.problems[0]}. Repair the file or move it away.", 1)
     try:
         make_folder(path.parent)
+        clean_leftovers(path.parent, ABANDONED_S)
         write_bytes(path, settings_text(checked).encode("utf-8"))
     except OSError as error:
         raise explain_os_error(error) from error

@@ -59,6 +59,18 @@ def test_a_promoted_snapshot_can_be_promoted_again_and_keeps_its_source(tmp_path
     assert mapping(read_meta(again), "promoted")["from"] == "one@10"
 
 
+def test_what_a_killed_promotion_left_goes_with_the_next_and_one_under_way_stays(tmp_path: Path) -> None:
+    layout = make_archived(tmp_path, "one", {10: 0.1})
+    place = promote(tmp_path, layout.best(10), "first").parent
+    left, going = place / ".second.tmp-77-0123abcd", place / ".third.tmp-78-0123abcd"
+    for folder in (left, going):
+        folder.mkdir()
+        (folder / "weights.safetensors").write_bytes(b"half")
+    os.utime(left, (1e9, 1e9))
+    promote(tmp_path, layout.best(10), "fourth")
+    assert not left.exists() and (going / "weights.safetensors").read_bytes() == b"half"
+
+
 @pytest.mark.parametrize("name", ["", "../x", "a/b", "a@b", ".hidden", "x" * 65, "one", "there"])
 def test_names_that_are_refused(tmp_path: Path, name: str) -> None:
     layout = make_archived(tmp_path, "one", {10: 0.1})

@@ -180,3 +180,22 @@ def test_a_new_folder_has_its_name_on_the_disk_and_so_have_new_parents(
     (tmp_path / "file").write_text("x")
     with pytest.raises(FileExistsError):
         atomic.make_folder(tmp_path / "file")
+
+
+@pytest.mark.parametrize("call", ["open", "write", "fsync", "replace"])
+def test_an_error_of_a_descriptor_or_a_temporary_name_names_the_file_or_folder_that_was_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def fails(*arguments: Any, **more: Any) -> Any:
+        name = arguments[0] if call in ("open", "replace") else None
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), *([str(name)] if name is not None else []))
+
+    path, final = tmp_path / "status.json", tmp_path / "step-00000010"
+    monkeypatch.setattr(os, call, fails)
+    with pytest.raises(OSError) as caught:
+        atomic.write_bytes(path, b"new")
+    assert caught.value.filename == str(path) and caught.value.filename2 is None
+    assert str(atomic.explain_os_error(caught.value)).startswith(f"{path}: no space")
+    with pytest.raises(OSError) as caught, atomic.atomic_folder(final) as folder:
+        atomic.write_bytes(folder / "weights", b"new")
+    assert caught.value.filename == str(final)

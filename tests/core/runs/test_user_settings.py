@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,15 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
     assert found.values == changed and found.problems == ()
     assert found.words("notify.command")[0] == "notify-send" and found.number("archive.budget_gib") == 3.5
     assert not found.flag("console.mouse") and found.text("console.theme") == "clear"
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_and_a_write_under_way_stays(tmp_path: Path) -> None:
+    left, going = (tmp_path / f".settings.toml.tmp-{pid}-0123abcd" for pid in (77, 78))
+    for path in (left, going):
+        path.write_bytes(b"half")
+    os.utime(left, (1e9, 1e9))
+    write_settings({}, tmp_path / "settings.toml")
+    assert not left.exists() and going.read_bytes() == b"half"
 
 
 def test_the_file_of_defaults_names_everything_and_says_nothing(tmp_path: Path) -> None:
