@@ -118,9 +118,13 @@ def run(
 def resume(run: str, overrides: tuple[str, ...], detach: bool, runs: Path | None, data: Path | None) -> None:
     """Go on with RUN from its last checkpoint; training.max_steps=N makes it longer."""
     from hrm_core.runs.catalogue import find_run
+    from hrm_core.runs.files import read_json_object
+    from hrm_core.runs.formats import RUN_FORMAT, refuse_newer
+    from hrm_core.runs.layout import RunFolder
     from hrm_core.runs.locks import holder
 
     folder = find_run(runs_folder(runs), run).path
+    refuse_newer(read_json_object(RunFolder(folder).run_json), RUN_FORMAT, f"run {folder.name}")
     pid = holder(folder)
     if pid is not None:
         raise UserError(f"run {folder.name} is running already (process {pid}); see `hrm tail {folder.name}`", 1)

@@ -20,6 +20,7 @@ from hrm_core.data import schema
 from hrm_core.data.schema import Columns, Content
 from hrm_core.errors import UserError
 from hrm_core.runs.files import read_named
+from hrm_core.runs.formats import REMEDY
 
 CHUNK_ROWS = 64
 MAX_FILE_BYTES = 2**31
@@ -187,6 +188,10 @@ def _read_file(file: h5py.File) -> Content:
 
 
 def _read_attributes(file: h5py.File) -> dict[str, Any]:
+    # First: what a newer file holds is nothing to judge by our schema.
+    version = _attribute(file, "format_version") if "format_version" in file.attrs else None
+    if isinstance(version, int) and version > schema.FORMAT_VERSION:
+        raise SurpriseError(f"format_version {version}: {REMEDY}")
     if set(file.attrs) != schema.ATTRIBUTES.keys():
         raise SurpriseError("attributes are not those of a data file")
     attributes: dict[str, Any] = {}

@@ -29,9 +29,11 @@ from hrm_core.runs.files import (
     read_json_object,
     sealed,
 )
+from hrm_core.runs.formats import is_newer
 from hrm_core.runs.layout import RunFolder
 from hrm_core.runs.records import plain
 
+FORMAT: Final = 1
 KEEP_STEPS: Final = 3
 TASKS_NAME: Final = "tasks.jsonl.gz"
 _MAX_RECORD_BYTES: Final = 16 * 2**20
@@ -95,7 +97,7 @@ def write_predictions(
     packed, index = _paths(layout, step)
     write_bytes(packed, data)
     # The index says for which bytes it is right: a crash between the two writes leaves it unused, not wrong.
-    head = {"format": 1, "step": step, "records": len(listed), "bytes": len(data), "crc": zlib.crc32(data)}
+    head = {"format": FORMAT, "step": step, "records": len(listed), "bytes": len(data), "crc": zlib.crc32(data)}
     write_bytes(index, sealed(json.dumps({**head, "tests": names}, separators=(",", ":")).encode("ascii")))
     remove_predictions(layout, set(steps_kept(layout)[:-KEEP_STEPS]) - {step} - set(keep))
 
@@ -155,9 +157,15 @@ def read_tasks(folder: Path | RunFolder) -> Iterator[Row]:
     return _records(RunFolder.of(folder).predictions / TASKS_NAME)
 
 
+def _index(path: Path) -> Row | None:
+    """The index, None where there is none or a newer version made it: the records are then read in order."""
+    row = read_json_object(path)
+    return None if is_newer(row, FORMAT) else row
+
+
 def prediction_names(folder: Path | RunFolder, step: int) -> list[str]:
     """Names of the records of a step, in order; read from the index, so that nothing is unpacked."""
-    tests = mapping(read_json_object(_paths(folder, step)[1]), "tests")
+    tests = mapping(_index(_paths(folder, step)[1]), "tests")
     places = {name: items(tests, name)[:1] for name in tests}
     lines = {name: place[0] for name, place in places.items() if place and isinstance(place[0], int)}
     return sorted(lines, key=lambda name: lines[name])
@@ -166,7 +174,7 @@ def prediction_names(folder: Path | RunFolder, step: int) -> list[str]:
 def read_prediction(folder: Path | RunFolder, step: int, name: str) -> Row | None:
     """One record of a step by its name, with one seek; None if it is not there (or damaged)."""
     packed, index_path = _paths(folder, step)
-    index = read_json_object(index_path)
+    index = _index(index_path)
     descriptor = open_regular(packed)
     if descriptor is None:
         return None

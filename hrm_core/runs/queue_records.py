@@ -186,9 +186,7 @@ def _entry(row: object) -> Entry:
 
 
 def from_json(row: Row) -> Queue:
-    """What was written. Damaged for anything else."""
-    if (integer(row, "format") or 0) > FORMAT:
-        raise Damaged("a newer hrm-console wrote it")
+    """What was written, of our format or an older one. Damaged for anything else."""
     entries = tuple(_entry(part) for part in items(row, "entries"))
     ids = [int(entry.id) for entry in entries]
     if len(set(ids)) != len(ids):

@@ -14,9 +14,10 @@ from typing import Final
 from hrm_core.errors import UserError
 from hrm_core.runs.atomic import explain_os_error, make_folder, write_json
 from hrm_core.runs.files import read_json_object
+from hrm_core.runs.formats import refuse_newer
 from hrm_core.runs.layout import RunFolder
 from hrm_core.runs.locks import lock_holder, short_lock
-from hrm_core.runs.queue_records import Damaged, Entry, Queue, from_json, to_json
+from hrm_core.runs.queue_records import FORMAT, Damaged, Entry, Queue, from_json, to_json
 from hrm_core.runs.queue_turns import settled
 from hrm_core.runs.text import clean
 
@@ -49,6 +50,7 @@ def _read(runs_dir: Path) -> Queue:
     if not os.path.lexists(path):
         return Queue()
     row = read_json_object(path)
+    refuse_newer(row, FORMAT, f"the queue's file {path}")
     try:
         if row is None:
             raise Damaged("it is no JSON object, or not what was written")

@@ -31,6 +31,7 @@ from hrm_core.runs.files import (
     read_small,
     string,
 )
+from hrm_core.runs.formats import RUN_FORMAT, is_newer
 from hrm_core.runs.launch import is_alive, same_host
 from hrm_core.runs.layout import RunFolder
 from hrm_core.runs.records import decode_row, decode_status
@@ -225,6 +226,14 @@ def _reader_alarms(layout: RunFolder, view_state: str, status: Row, age_s: float
     return _throttled(layout, status) if view_state == "running" else []
 
 
+def _newer(run_json: Row) -> list[Row]:
+    """What a newer version wrote is shown as far as it can be read, and said to be so."""
+    if not is_newer(run_json, RUN_FORMAT):
+        return []
+    sentence = f"Its format is {integer(run_json, 'format')}, this version reads up to {RUN_FORMAT}."
+    return [{"name": "newer_format", "sentence": sentence, "advice": "Update hrm-console; what is shown may be wrong."}]
+
+
 def _throttled(layout: RunFolder, status: Row) -> list[Row]:
     """Whether heat or power slows the device; the log is read for it only where the device is hot."""
     sentence = throttling.slowed_by_heat(status)
@@ -297,6 +306,7 @@ def read_run(folder: Path | RunFolder, watch: HeartbeatWatch | None = None) -> R
     latest, full = _last_validations(layout.evaluations)
     best = mapping(status, "best") or mapping(result, "best") or None
     alarms = _written_alarms(status)
+    alarms += _newer(run_json)
     alarms += _reader_alarms(layout, state, status, age_s, _stalled_after_s(status, run_json))
     return RunView(
         folder=layout.path,

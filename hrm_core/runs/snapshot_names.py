@@ -11,7 +11,7 @@ from typing import Final
 
 from hrm_core.errors import UserError
 from hrm_core.runs.catalogue import find_run, is_run
-from hrm_core.runs.snapshots import META_NAME, latest_good
+from hrm_core.runs.snapshots import META_NAME, latest_good, refuse_newer_snapshot
 from hrm_core.runs.text import clean
 
 PROMOTED: Final = "promoted"
@@ -26,14 +26,14 @@ def find_snapshot(runs_dir: Path, word: str) -> Path:
     """The snapshot folder that `word` names. UserError: nothing is called so (2), or it has no such snapshot (1).
 
     A path goes before a name, a run of exactly that name before a promoted snapshot, and that before the beginning of
-    a run's name.
+    a run's name. UserError (1) too where a newer version made it.
     """
     if word and (Path(word) / META_NAME).is_file():
-        return Path(word)
+        return _readable(Path(word))
     if word and "/" not in word and not is_run(runs_dir / word):
         promoted = promoted_folder(runs_dir, word)
         if (promoted / META_NAME).is_file():
-            return promoted
+            return _readable(promoted)
     name, at, which = word.rpartition("@")
     if not at:
         name, which = word, "last"
@@ -54,4 +54,9 @@ def find_snapshot(runs_dir: Path, word: str) -> Path:
             "its folders checkpoints and archive show which steps there are",
             1,
         )
-    return found
+    return _readable(found)
+
+
+def _readable(folder: Path) -> Path:
+    refuse_newer_snapshot(folder)
+    return folder

@@ -18,9 +18,11 @@ from typing import Any, Final
 
 from hrm_core.runs.atomic import write_bytes
 from hrm_core.runs.files import Row, integer, mapping, open_regular, read_small, string
+from hrm_core.runs.formats import refuse_newer
 from hrm_core.runs.records import decode_row, encode_row
 
 META_NAME: Final = "meta.json"
+FORMAT: Final = 1  # of a snapshot folder, as its meta.json says
 _NAME: Final = re.compile(r"(?:step|best)-([0-9]{1,12})", re.ASCII)
 _CHUNK: Final = 2**20
 
@@ -65,6 +67,11 @@ def read_meta(folder: Path) -> Row | None:
     """What was given to `write_meta`, or None if `meta.json` is missing or not what was written."""
     meta = read_whole_meta(folder)
     return None if meta is None else {key: value for key, value in meta.items() if key != "files"}
+
+
+def refuse_newer_snapshot(folder: Path) -> None:
+    """UserError (1) if the folder's `meta.json` says a newer format than ours; call it before what it holds is read."""
+    refuse_newer(read_whole_meta(folder), FORMAT, folder)
 
 
 def verify_folder(folder: Path) -> list[str]:

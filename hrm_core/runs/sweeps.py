@@ -17,6 +17,7 @@ from typing import Final, final
 from hrm_core.errors import UserError
 from hrm_core.runs.atomic import explain_os_error, make_folder, write_json
 from hrm_core.runs.files import integer, items, read_json_object, string
+from hrm_core.runs.formats import refuse_newer
 from hrm_core.runs.layout import check_name
 from hrm_core.runs.text import clean
 
@@ -79,9 +80,10 @@ def sweep_path(runs_dir: Path, name: str) -> Path:
 
 
 def read_sweep(runs_dir: Path, name: str) -> Sweep:
-    """The sweep of that name. UserError (2) with the names there are, if it is missing or damaged."""
+    """The sweep of that name. UserError: missing or damaged (2, with the names there are), or newer than we are (1)."""
     path = sweep_path(runs_dir, name)
     row = read_json_object(path)
+    refuse_newer(row, FORMAT, path)
     experiments = tuple(part for part in items(row, "experiments") if isinstance(part, str))
     overrides = tuple(part for part in items(row, "overrides") if isinstance(part, str))
     seeds, control_seeds = integer(row, "seeds"), integer(row, "control_seeds")

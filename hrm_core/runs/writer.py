@@ -32,13 +32,13 @@ from hrm_core.runs.atomic import (
 )
 from hrm_core.runs.control import Inbox
 from hrm_core.runs.files import Row, integer, read_json_object, read_small, string
+from hrm_core.runs.formats import RUN_FORMAT, refuse_newer
 from hrm_core.runs.launch import identity, process_age_s
 from hrm_core.runs.layout import RunFolder, check_name
 from hrm_core.runs.locks import RunLock
 from hrm_core.runs.records import decode_row, decode_status, encode_row, encode_status, utc_now
 from hrm_core.runs.text import clean
 
-FORMAT: Final = 1
 ENDED: Final = ("finished", "stopped", "failed")
 # What may lie in the folder of a new run: what a launcher leaves, and a process killed before it wrote run.json.
 _BEFORE_A_RUN: Final = frozenset({"output.txt", "launch.json", "lock", "control", "recipe.toml"})
@@ -108,7 +108,7 @@ class RunWriter:
             _refuse_used_folder(layout)
             lock = RunLock(layout).acquire()
             try:
-                head = {"format": FORMAT, "run_id": name, "created_utc": utc_now(), "process": identity()}
+                head = {"format": RUN_FORMAT, "run_id": name, "created_utc": utc_now(), "process": identity()}
                 write_bytes(layout.recipe_toml, recipe_toml.encode("utf-8"))
                 write_json(layout.run_json, {**head, **run_json}, seal=True)
                 for place in (layout.control, layout.checkpoints, layout.archive, layout.predictions):
@@ -129,11 +129,13 @@ class RunWriter:
         """Takes up an existing run: its lock, leftovers of a killed writer removed, an old result put aside.
 
         Requests that were left before this process began are dropped (they were meant for an earlier one). The caller
-        then cuts to its checkpoint. UserError: no such run (2), it is running or not writable (1).
+        then cuts to its checkpoint. UserError: no such run (2), it is running, not writable or of a newer version (1).
         """
         layout = RunFolder.of(folder)
-        if read_json_object(layout.run_json) is None:
+        run_json = read_json_object(layout.run_json)
+        if run_json is None:
             raise UserError(f"{clean(layout.path)} is no run: its run.json is missing or damaged; see `hrm list`.")
+        refuse_newer(run_json, RUN_FORMAT, layout.path)
         try:
             lock = RunLock(layout).acquire()
             try:

@@ -26,6 +26,7 @@ from hrm_core.data.streams import augmentation_of, pool_size, room
 from hrm_core.errors import UserError
 from hrm_core.learning.lanes import LaneState
 from hrm_core.recipe.schema import Recipe
+from hrm_core.runs.formats import REMEDY
 from hrm_core.runs.text import clean
 from hrm_core.techniques.replay_ring import Int, Real, Ring
 
@@ -113,6 +114,9 @@ def load_rings(path: Path, lanes: Sequence[LaneState], rings: Mapping[LaneState,
 def _parse(raw: bytes, names: Sequence[str]) -> dict[str, Columns]:
     try:
         with h5py.File(io.BytesIO(raw), "r") as file:
+            version = file.attrs.get("version")
+            if isinstance(version, int | np.integer) and int(version) > VERSION:
+                raise SurpriseError(f"its version is {int(version)}: {REMEDY}")
             if set(file.attrs) != {"format", "version"} or [str(value) for value in file.attrs.values()] != HEAD:
                 raise SurpriseError("its attributes are others")
             _expect(file, names)

@@ -23,7 +23,7 @@ from hrm_core.model.hrm import HRM
 from hrm_core.recipe.schema import Recipe
 from hrm_core.recipe.toml_io import to_toml
 from hrm_core.runs.atomic import atomic_folder, check_free_space
-from hrm_core.runs.snapshots import read_meta, verify_folder, write_meta
+from hrm_core.runs.snapshots import FORMAT, read_meta, refuse_newer_snapshot, verify_folder, write_meta
 from hrm_core.runs.text import clean
 from hrm_core.training.progress import Progress
 from hrm_core.training.setup import tensors_of
@@ -39,7 +39,6 @@ from hrm_core.training.snapshot_files import (
 )
 from hrm_core.training.step import StepParts
 
-FORMAT = 1
 RAW, EVALUATION, STATE = "weights.safetensors", "evaluation.safetensors", "state.safetensors"
 
 
@@ -111,6 +110,7 @@ def load_state(folder: Path, parts: StepParts) -> dict[str, Any]:
 
     The techniques recall first what they were: the lanes of a later stage are not those of a new run.
     """
+    refuse_newer_snapshot(folder)
     progress = read_progress(folder)
     with recalled(folder):
         parts.techniques.recall(progress.pop("techniques", {}))
@@ -139,6 +139,7 @@ def load_snapshot(
 
     Every file is checked against its sha256 first. UserError where something is missing, damaged or does not fit.
     """
+    refuse_newer_snapshot(path)
     problems = verify_folder(path)
     meta = read_meta(path)
     if problems or meta is None:

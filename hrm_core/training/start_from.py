@@ -25,7 +25,7 @@ from hrm_core.recipe.schema import Recipe
 from hrm_core.recipe.values import show_value
 from hrm_core.runs.archive_changes import described
 from hrm_core.runs.files import mapping, string
-from hrm_core.runs.snapshots import read_whole_meta, verify_folder
+from hrm_core.runs.snapshots import read_whole_meta, refuse_newer_snapshot, verify_folder
 from hrm_core.runs.text import clean
 from hrm_core.training.checkpoint import EVALUATION, load_tensors
 from hrm_core.training.snapshot_files import read_recipe, read_task_ids
@@ -54,6 +54,7 @@ class Source:
 
 def read_source(path: Path) -> Source:
     """Opens a snapshot, every byte checked first. UserError (1) where it is not whole or cannot be read."""
+    refuse_newer_snapshot(path)
     problems, meta = verify_folder(path), read_whole_meta(path)
     if problems or meta is None:
         what = problems[0] if problems else "meta.json is missing or damaged"

@@ -257,7 +257,7 @@ def test_a_clone_has_its_changes_laid_over(bench: Bench) -> None:
         edits.clone(bench.runs, "1", ["training.sed=2"])
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", '{"entries": [{}]}', '{"format": 2}', "twice", "path", "\x00"])
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"entries": [{}]}', "twice", "path", "\x00"])
 def test_a_damaged_file_is_a_sentence_and_is_left_alone(bench: Bench, content: str) -> None:
     made(bench, 2)
     path = queue_path(bench.runs)

@@ -119,7 +119,7 @@ HOSTILE: dict[str, tuple[Callable[[h5py.File], None], str]] = {
     "another column": (lambda file: file[LANE].create_dataset("more", data=[1]), "holds other names"),
     "a column missing": (lambda file: file[LANE].__delitem__("step"), "holds other names"),
     "another format": (to_attribute("format", "else"), "attributes"),
-    "another version": (to_attribute("version", 2), "attributes"),
+    "another version": (to_attribute("version", 2), "newer version"),
     "an attribute more": (to_attribute("more", [1, 2]), "attributes"),
     "an attribute of arrays": (to_attribute("version", [1, 1]), "attributes"),
     "other type": (replace("loss", lambda values: values.astype("float64")), "has type float64"),
