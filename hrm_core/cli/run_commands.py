@@ -86,13 +86,13 @@ def run(
     With --from only the weights are taken: step, schedule and optimizers begin anew, identity rows go by task.
     """
     from hrm_core.recipe.lay import build_recipe
-    from hrm_core.runs.layout import RunFolder, check_name, new_run_id
+    from hrm_core.runs.layout import check_name, new_run_id
+    from hrm_core.runs.writer import refuse_existing
 
     resolved = build_recipe(experiment, overrides)
     name = check_name(name) if name is not None else new_run_id(experiment)
     folder = runs_folder(runs) / name
-    if RunFolder(folder).run_json.exists():
-        raise UserError(f"run {name} exists already; give another --name, or go on with `hrm resume {name}`")
+    refuse_existing(folder)
     if data is not None and not data.is_file():
         raise UserError(f"--data {clean(str(data))}: there is no such file; see `hrm data build`", 1)
     snapshot = None if source is None else find_source(folder.parent, source, resolved.recipe)

@@ -35,7 +35,7 @@ from hrm_core.runs.files import Row, integer, read_json_object, read_small, stri
 from hrm_core.runs.formats import RUN_FORMAT, refuse_newer
 from hrm_core.runs.launch import identity, process_age_s
 from hrm_core.runs.layout import RunFolder, check_name
-from hrm_core.runs.locks import RunLock
+from hrm_core.runs.locks import RunLock, holder
 from hrm_core.runs.records import decode_row, decode_status, encode_row, encode_status, utc_now
 from hrm_core.runs.text import clean
 
@@ -107,6 +107,7 @@ class RunWriter:
             make_folder(layout.path)
             _refuse_used_folder(layout)
             lock = RunLock(layout).acquire()
+            _refuse_run_that_came(layout, lock)
             try:
                 head = {"format": RUN_FORMAT, "run_id": name, "created_utc": utc_now(), "process": identity()}
                 write_bytes(layout.recipe_toml, recipe_toml.encode("utf-8"))
@@ -259,11 +260,28 @@ class RunWriter:
         self.close()
 
 
+def refuse_existing(folder: Path | RunFolder) -> None:
+    """UserError (2) if there is such a run already; it says who works on it, where somebody does."""
+    layout = RunFolder.of(folder)
+    if not os.path.lexists(layout.run_json):
+        return
+    name, pid = clean(layout.run_id), holder(layout)
+    if pid:
+        raise UserError(f"run {name} exists already and is running (process {pid}); give another --name.")
+    raise UserError(f"run {name} exists already; give another --name, or go on with `hrm resume {name}`.")
+
+
+def _refuse_run_that_came(layout: RunFolder, lock: RunLock) -> None:
+    """Another process may have made the run, and let go of it, between the look into the folder and the lock."""
+    if os.path.lexists(layout.run_json):
+        lock.release()
+        refuse_existing(layout)
+
+
 def _refuse_used_folder(layout: RunFolder) -> None:
     """UserError (2) if the folder of a new run holds a run, or anything that is none of ours."""
-    present, name = set(os.listdir(layout.path)), layout.run_id
-    if layout.run_json.name in present:
-        raise UserError(f"run {name} exists already; give another --name, or go on with `hrm resume {name}`.")
+    refuse_existing(layout)
+    present = set(os.listdir(layout.path))
     strange = sorted(entry for entry in present - _BEFORE_A_RUN if not is_leftover(entry))
     if strange:
         raise UserError(f"{clean(layout.path)} holds other files ({clean(strange[0])}); give another --name.")
