@@ -26,7 +26,7 @@ from types import TracebackType
 from typing import Final, Self, final
 
 from hrm_core.errors import UserError
-from hrm_core.runs.atomic import explain_os_error, write_all
+from hrm_core.runs.atomic import explain_os_error, naming, write_all
 from hrm_core.runs.files import open_regular
 from hrm_core.runs.launch import identity
 from hrm_core.runs.layout import RunFolder
@@ -68,9 +68,10 @@ def _take(path: Path) -> bool:
             return True
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         try:
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(descriptor, 0)
-            write_all(descriptor, json.dumps(identity()).encode("ascii") + b"\n")
+            with naming(path):
+                fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.ftruncate(descriptor, 0)
+                write_all(descriptor, json.dumps(identity()).encode("ascii") + b"\n")
         except OSError as error:
             os.close(descriptor)
             if error.errno in _BUSY:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from hrm_core.errors import UserError
-from hrm_core.runs.atomic import explain_os_error, make_folder, write_json
+from hrm_core.runs.atomic import ABANDONED_S, clean_leftovers, explain_os_error, make_folder, write_json
 from hrm_core.runs.files import read_json_object
 from hrm_core.runs.formats import refuse_newer
 from hrm_core.runs.layout import RunFolder
@@ -71,6 +71,7 @@ def change(runs_dir: Path, alter: Callable[[Queue], Queue]) -> Queue:
     try:
         make_folder(folder)
         with short_lock(folder / "edit.lock", "the queue"):
+            clean_leftovers(folder, ABANDONED_S)
             before = _read(runs_dir)
             queue = before if lock_holder(worker_lock_path(runs_dir)) is not None else settled(before, runs_dir)
             after = alter(queue)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -139,6 +140,18 @@ def test_a_lock_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "lock").symlink_to("/etc/passwd")
     with pytest.raises(UserError, match="link"):
         RunLock(tmp_path).acquire()
+
+
+def test_a_disk_that_is_full_names_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(UserError, match=r"/lock: no space is left"):
+        RunLock(tmp_path).acquire()
+    monkeypatch.undo()
+    assert holder(tmp_path) is None
+    RunLock(tmp_path).acquire().release()
 
 
 def test_a_device_has_a_lock_of_its_own_in_a_private_folder(tmp_path: Path) -> None:

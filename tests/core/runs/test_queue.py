@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -89,6 +90,16 @@ def test_what_is_added_pins_its_recipe_and_the_code_and_says_where(bench: Bench,
     held = edits.add(bench.runs, "EXP-00", ["preset=cpu"], hold=True, first=True, after="1")
     assert (held.state, held.after, held.after_is_run) == ("held", "1", False)
     assert order(bench) == ["2", "1"]
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_change_and_a_write_under_way_stays(bench: Bench) -> None:
+    mine = bench.put("EXP-00")
+    left, going = (queue_path(bench.runs).with_name(f".queue.json.tmp-{pid}-0123abcd") for pid in (77, 78))
+    for path in (left, going):
+        path.write_bytes(b"half")
+    os.utime(left, (1e9, 1e9))
+    edits.hold(bench.runs, [mine.id])
+    assert not left.exists() and going.read_bytes() == b"half"
 
 
 @pytest.mark.parametrize(
