@@ -164,6 +164,12 @@ class Timed:
             self._fed += 1
         return self.cells.text
 
+    def forget(self) -> None:
+        """Show what has been read and drop it: for a program that is watched for hours."""
+        self.text()
+        self.chunks.clear()
+        self._fed = 0
+
     def wait_for(self, met: Callable[[str], bool], most_s: float) -> float | None:
         """When the screen first met a condition; None where it did not in time. Looks at each chunk by itself."""
         end = time.perf_counter() + most_s
