@@ -1,19 +1,22 @@
 """`hrm doctor`: what this machine has, what will be chosen, what is missing and how to get it.
 
 Command-line room. -> a report of findings, each "ok", "note" (works, but know this) or "missing" (will not work) with
-its remedy. Exit code 1 if anything is missing. Looks only, and changes nothing.
+its remedy. Exit code 1 if anything is missing. Looks only, and changes nothing; with --determinism it also trains small
+runs in a folder of its own, and a promise that does not hold is a finding "differs".
 """
 
 from __future__ import annotations
 
 import importlib
+import itertools
 import locale
 import os
 import platform
 import shutil
 import sys
+import tempfile
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -47,27 +50,37 @@ class Finding:
     """One line of the report. `remedy` is empty where there is nothing to do."""
 
     name: str
-    state: Literal["ok", "note", "missing"]
+    state: Literal["ok", "note", "missing", "differs"]
     text: str
     remedy: str = ""
 
 
 @click.command()
+@click.option(
+    "--determinism",
+    is_flag=True,
+    help="Also train small runs several times here, and see whether the same comes out.",
+)
 @json_option
-def doctor(as_json: bool) -> int:
+def doctor(determinism: bool, as_json: bool) -> int:
     """Say what this machine has, what will be chosen, and what is missing and how to get it."""
-    findings = examine()
+    findings = []
+    for finding in itertools.chain(examine(), _determinism() if determinism else ()):
+        findings.append(finding)
+        if not as_json:
+            _print(finding)
     if as_json:
         print_json({"version": _version("hrm-console"), "findings": [asdict(finding) for finding in findings]})
-    else:
-        width = max(60, shutil.get_terminal_size().columns - 1)
-        for finding in findings:
-            print_line(_paragraph(f"{finding.name:<11} {finding.state:<8} {finding.text}", width))
-            if finding.remedy:
-                print_line(_paragraph(f"{'':<20} -> {finding.remedy}", width))
-        if not any(finding.remedy for finding in findings):
-            print_line("Nothing is missing.")
-    return 1 if any(finding.state == "missing" for finding in findings) else 0
+    elif not any(finding.remedy for finding in findings):
+        print_line("Nothing is missing.")
+    return 1 if any(finding.state in ("missing", "differs") for finding in findings) else 0
+
+
+def _print(finding: Finding) -> None:
+    width = max(60, shutil.get_terminal_size().columns - 1)
+    print_line(_paragraph(f"{finding.name:<11} {finding.state:<8} {finding.text}", width))
+    if finding.remedy:
+        print_line(_paragraph(f"{'':<20} -> {finding.remedy}", width))
 
 
 def _paragraph(text: str, width: int) -> str:
@@ -81,6 +94,22 @@ def examine() -> list[Finding]:
     for part in (_python, _packages, _processor, _device, _kernels, _memory, _folders, _data, _terminal):
         findings += _guarded(part)
     return findings
+
+
+def _determinism() -> Iterator[Finding]:
+    """A finding for each check of `hrm_core/torture/determinism.py`, as they are made."""
+    from hrm_core.runs.layout import default_built_dir
+    from hrm_core.torture.bench import Bench, built_data
+    from hrm_core.torture.determinism import checks
+
+    with tempfile.TemporaryDirectory(prefix="hrm-doctor-") as name:
+        built = default_built_dir() / "arc1.h5"
+        data = built.absolute() if built.is_file() else built_data(Path(name))
+        for check in checks(Bench(Path(name), data, short=True, seed=0)):
+            remedy = (
+                "" if check.same else "compare `hrm doctor` with that of a machine where it holds; report it with both"
+            )
+            yield Finding(check.name, "ok" if check.same else "differs", f"{check.how}: {check.text}", remedy)
 
 
 def _guarded(part: Callable[[], list[Finding]]) -> list[Finding]:

@@ -109,6 +109,18 @@ def run(
     sys.exit(1 if start_run(folder, resolved, path, print_line, snapshot=snapshot) == "failed" else 0)
 
 
+def _refuse_missing_data(name: str, began_with: str | None, given: Path | None) -> None:
+    """UserError (1), without loading torch, where the data to go on with is not there."""
+    if given is not None and not given.is_file():
+        raise UserError(f"--data {clean(str(given))}: there is no such file; see `hrm data build`", 1)
+    if given is None and began_with is not None and not Path(began_with).is_file():
+        raise UserError(
+            f"run {name} began with the data in {clean(began_with)}, which is not there any more.\n"
+            "Give the same data with --data FILE; `hrm data build` makes it anew.",
+            1,
+        )
+
+
 @click.command("resume")
 @click.argument("run")
 @click.argument("overrides", nargs=-1, metavar="[training.max_steps=N]")
@@ -118,16 +130,18 @@ def run(
 def resume(run: str, overrides: tuple[str, ...], detach: bool, runs: Path | None, data: Path | None) -> None:
     """Go on with RUN from its last checkpoint; training.max_steps=N makes it longer."""
     from hrm_core.runs.catalogue import find_run
-    from hrm_core.runs.files import read_json_object
+    from hrm_core.runs.files import read_json_object, string
     from hrm_core.runs.formats import RUN_FORMAT, refuse_newer
     from hrm_core.runs.layout import RunFolder
     from hrm_core.runs.locks import holder
 
     folder = find_run(runs_folder(runs), run).path
-    refuse_newer(read_json_object(RunFolder(folder).run_json), RUN_FORMAT, f"run {folder.name}")
+    run_json = read_json_object(RunFolder(folder).run_json)
+    refuse_newer(run_json, RUN_FORMAT, f"run {folder.name}")
     pid = holder(folder)
     if pid is not None:
         raise UserError(f"run {folder.name} is running already (process {pid}); see `hrm tail {folder.name}`", 1)
+    _refuse_missing_data(folder.name, string(run_json, "data"), data)
     if detach:
         words = ["resume", folder.name, *overrides, "--runs", str(folder.parent.resolve())]
         start_detached(folder, words + (["--data", str(data.resolve())] if data else []))
