@@ -56,7 +56,7 @@ def read_keymap(path: Path) -> tuple[dict[str, str], tuple[str, ...]]:
     try:
         tree = tomllib.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        return {}, (f"{clean(path)}: {clean(error)}; the keys stay as they are",)
+        return {}, (f"{clean(path)}: {clean(str(error)[:200])}; the keys stay as they are",)
     wanted = tree.get("keys", {})
     if not isinstance(wanted, dict):
         return {}, (f'{clean(path)}: write [keys] and under it lines such as stop = "x"',)
@@ -87,14 +87,13 @@ def checked_keymap(wanted: Mapping[str, object]) -> tuple[dict[str, str], tuple[
     problems: list[str] = []
     for name, value in wanted.items():
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
+            near = difflib.get_close_matches(name[:200], known, n=1)
             problems.append(f"keys: {clean(name)[:40]} is no action" + (f"; did you mean {near[0]}?" if near else ""))
             continue
         keys = textual_keys(value)
         if keys is None:
-            problems.append(
-                f"keys: {name} = {clean(value)[:40]!r}: letters, digits, signs, F keys and ctrl+letter, with commas"
-            )
+            shown = clean(value)[:40] if isinstance(value, str) else "(no text)"
+            problems.append(f"keys: {name} = {shown!r}: letters, digits, signs, F keys and ctrl+letter, with commas")
             continue
         keymap[name] = keys
     for screen in SCREENS:

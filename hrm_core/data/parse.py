@@ -54,7 +54,11 @@ def parse_task(value: object, task_id: str, source: str, evaluation: bool, origi
     """A task from its JSON value, or BadTask naming the pair, the grid and the reason."""
     if not isinstance(value, dict):
         raise BadTask(f"not a JSON object but {_kind(value)}")
-    if len(task_id.encode("utf-8", "surrogateescape")) > MAX_NAME_BYTES:
+    try:
+        size = len(task_id.encode("utf-8"))
+    except UnicodeEncodeError:  # half of a pair of surrogates in JSON, or a file's name that is no UTF-8
+        raise BadTask("its name is no text that can be written as UTF-8") from None
+    if size > MAX_NAME_BYTES:
         raise BadTask(f"name longer than {MAX_NAME_BYTES} bytes")
     pairs = {key: _parse_pairs(value, key) for key in ("train", "test")}
     return Task(task_id, source, evaluation, pairs["train"], pairs["test"], origin)

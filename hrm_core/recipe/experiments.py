@@ -14,6 +14,7 @@ from hrm_core.recipe.own_experiments import OWN_EXPERIMENTS
 from hrm_core.recipe.plan_experiments import PLAN_EXPERIMENTS
 from hrm_core.recipe.second_arms import SECOND_ARMS
 from hrm_core.recipe.strong import STRONG
+from hrm_core.runs.text import clean
 
 _PLAN = sorted(PLAN_EXPERIMENTS + SECOND_ARMS, key=lambda experiment: experiment.name)
 EXPERIMENTS: dict[str, Experiment] = {experiment.name: experiment for experiment in (*_PLAN, STRONG, *OWN_EXPERIMENTS)}
@@ -34,6 +35,6 @@ def find_experiment(name: str) -> Experiment:
             return mine
         known = {**EXPERIMENTS, **saved_experiments()[0]}
         by_case = {one.lower(): one for one in known}
-        hint = f"; did you mean {by_case[name.lower()]}" if name.lower() in by_case else nearest(name, known)
+        hint = f"; did you mean {by_case[name.lower()]}" if name.lower() in by_case else nearest(name[:200], known)
         hint = hint or f"; there are {', '.join(known)}"
-        raise UserError(f"{name} is no experiment{hint}") from None
+        raise UserError(f"{clean(name[:80])} is no experiment{hint}") from None

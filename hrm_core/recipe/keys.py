@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from hrm_core.errors import UserError
 from hrm_core.recipe.base import Settings
 from hrm_core.recipe.schema import Recipe
+from hrm_core.runs.text import clean
 
 Flat = dict[str, Any]
 
@@ -101,7 +102,7 @@ def leaf_of(key: str) -> Leaf:
     try:
         return leaves()[key]
     except KeyError:
-        raise UserError(f"{key} is no setting{nearest(key, leaves())}") from None
+        raise UserError(f"{clean(key[:80])} is no setting{nearest(key[:200], leaves())}") from None
 
 
 def flatten(recipe: Recipe) -> Flat:

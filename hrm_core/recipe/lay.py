@@ -20,6 +20,7 @@ from hrm_core.recipe.presets import PRESETS
 from hrm_core.recipe.schema import Recipe
 from hrm_core.recipe.unbuilt import refuse_unbuilt, unbuilt
 from hrm_core.recipe.values import describe, parse_value
+from hrm_core.runs.text import clean
 
 PLAN_STEPS = 100_000
 """The plan's day-run, of which its thresholds are shares."""
@@ -50,7 +51,7 @@ def _parse(overrides: Sequence[str]) -> _Overrides:
         key, equals, value = text.partition("=")
         key = key.strip()
         if not equals or not key:
-            raise UserError(f"{text!r} is no override; write key=value, such as training.batch=32")
+            raise UserError(f"{clean(text[:80])!r} is no override; write key=value, such as training.batch=32")
         if key == "preset":
             preset = value.strip()
         elif key == "schedule":
@@ -66,8 +67,8 @@ def _choose_preset(experiment: Experiment, wanted: str | None) -> str:
     if wanted is None:
         return experiment.presets[0]
     if wanted not in PRESETS:
-        hint = nearest(wanted, PRESETS) or f"; there are {', '.join(PRESETS)}"
-        raise UserError(f"{wanted} is no preset{hint}")
+        hint = nearest(wanted[:200], PRESETS) or f"; there are {', '.join(PRESETS)}"
+        raise UserError(f"{clean(wanted[:80])} is no preset{hint}")
     if wanted not in experiment.presets:
         raise UserError(
             f"preset={wanted} does not go with {experiment.name}, whose size is part of it; "

@@ -65,13 +65,18 @@ def experiment_of(mine: MyExperiment, known: Mapping[str, Experiment]) -> Experi
     """As the table of experiments has them. UserError: the base is none, or does not have the preset."""
     base = known.get(mine.base)
     if base is None:
-        raise UserError(f"{mine.name} builds on {mine.base}, which is no experiment{nearest(mine.base, dict(known))}")
+        wanted = mine.base[:80]
+        raise UserError(f"{mine.name} builds on {clean(wanted)}, which is no experiment{nearest(wanted, dict(known))}")
     if mine.preset not in base.presets:
-        raise UserError(f"{mine.name}: {mine.base} has no preset {mine.preset}; there are {', '.join(base.presets)}")
+        raise UserError(
+            f"{mine.name}: {mine.base} has no preset {clean(mine.preset[:80])}; there are {', '.join(base.presets)}"
+        )
     for override in mine.overrides:
         key, equals, _ = override.partition("=")
         if not equals or key.strip() in ("", "preset", "experiment"):
-            raise UserError(f"{mine.name}: {override!r} is no override; write key=value, such as training.batch=32")
+            raise UserError(
+                f"{mine.name}: {clean(override[:80])!r} is no override; write key=value, such as training.batch=32"
+            )
     changes = " ".join(mine.overrides)
     return replace(
         base,
@@ -90,10 +95,10 @@ def parse_mine(name: str, data: bytes) -> MyExperiment:
     try:
         tree: dict[str, Any] = tomllib.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{name} is no TOML: {clean(error)}") from None
+        raise UserError(f"{name} is no TOML: {clean(str(error)[:200])}") from None
     unknown = sorted(set(tree) - {*_TEXTS, "overrides"})
     if unknown:
-        raise UserError(f"{name}: {clean(unknown[0])} is unknown; there are {', '.join(_TEXTS)}, overrides")
+        raise UserError(f"{name}: {clean(unknown[0][:80])} is unknown; there are {', '.join(_TEXTS)}, overrides")
     texts = {key: tree.get(key, "") for key in _TEXTS}
     wrong = next((key for key, value in texts.items() if not isinstance(value, str)), None)
     overrides = tree.get("overrides", [])
