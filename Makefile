@@ -22,7 +22,7 @@ define step
  awk -v a="$$begin" -v b="$$(date +%s.%N)" 'BEGIN { printf "== %s: %.1f s\n", "$(1)", b - a }'
 endef
 
-.PHONY: help install demo console test check format lint types imports pytest slow gpu bench torture wheel clean
+.PHONY: help install demo console test check format lint types imports pytest slow gpu bench torture audit wheel clean
 
 help:
 	@echo 'make demo      build the data, train a small model on ARC-AGI-1, watch it (about 5 minutes)'
@@ -31,6 +31,7 @@ help:
 	@echo 'make check     everything but the tests'
 	@echo 'make install   make .venv and install, nothing else'
 	@echo 'make torture   kill, damage and fuzz runs of its own: what survives'
+	@echo 'make audit     bandit over the source, pip-audit over what is installed (needs the network)'
 	@echo 'make format    rewrite files in the house format'
 
 $(BIN)/python:
@@ -85,6 +86,12 @@ bench: $(TEST_STAMP)
 
 torture: $(RUN_STAMP)
 	@$(BIN)/hrm torture
+
+audit: $(TEST_STAMP)
+	$(call step,install,$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[audit]')
+	$(call step,bandit,$(BIN)/bandit -q -r -c pyproject.toml hrm_core hrm_console triton_kernels scripts)
+	@$(BIN)/python -m pip list --format=freeze --exclude-editable | sed 's/+.*//' > $(VENV)/audit.txt
+	$(call step,pip-audit,$(BIN)/pip-audit --progress-spinner off --strict --no-deps --disable-pip -r $(VENV)/audit.txt)
 
 wheel: $(TEST_STAMP)
 	@$(BIN)/python -m build --wheel --no-isolation --outdir dist .

@@ -21,6 +21,7 @@ from hrm_console.rows.axes import Axes
 from hrm_console.rows.blocks import NAN, STEP, Block, block_of_rows, rising_parts
 from hrm_console.rows.marks import KINDS, marks_of
 from hrm_console.words import finite
+from hrm_core.runs.files import string
 
 Row = dict[str, Any]
 LOG_LINES = 1_000
@@ -128,7 +129,7 @@ class Feed:
         for row in batch.evaluations:
             self._take_evaluation(row)
         self.events.extend(batch.events)
-        self._notable.extend(row for row in batch.events if row.get("kind") in KINDS)
+        self._notable.extend(row for row in batch.events if string(row, "kind") in KINDS)
         self._place(batch)
         self.log.extend(batch.log)
         self.log_count += len(batch.log)

@@ -21,6 +21,7 @@ from hrm_core.errors import UserError
 
 INTERRUPTED = 130
 _PLAIN_EVERY_S = 5.0
+_LONGEST_LINE = 1500
 _OURS = ("hrm_core", "hrm_console", "triton_kernels")
 
 runs_option = click.option(
@@ -171,6 +172,6 @@ def exit_code(error: Exception) -> int:
 
 
 def print_error(text: str) -> None:
-    """`error: ...` on stderr, at most two lines, cleaned."""
-    lines = [clean(line) for line in text.split("\n") if line.strip()]
+    """`error: ...` on stderr, at most two lines, cleaned; a name of kilobytes does not scroll the sentence away."""
+    lines = [clean(line[:_LONGEST_LINE]) for line in text.split("\n") if line.strip()]
     click.echo("error: " + "\n       ".join(lines[:2]), err=True)

@@ -18,6 +18,7 @@ from hrm_core.runs.files import read_named
 
 MAX_FILE_BYTES = 64 * 2**20
 MAX_PAIRS = 1000
+MAX_TASKS = 100_000  # in one file
 MAX_NAME_BYTES = 200
 
 
@@ -29,9 +30,13 @@ class BadTask(Exception):
 def read_json(path: Path) -> object:
     """The JSON value in a file. BadTask if it cannot be read, is too large, is broken or nested too deeply."""
     try:
-        return load_json(read_named(path, MAX_FILE_BYTES))
+        value = load_json(read_named(path, MAX_FILE_BYTES))
     except OSError as error:
         raise BadTask(f"cannot be read ({error.strerror or error})") from error
+    for part in (value, *value.values()) if isinstance(value, dict) and len(value) <= MAX_TASKS else (value,):
+        if isinstance(part, dict) and len(part) > MAX_TASKS:
+            raise BadTask(f"holds {len(part)} tasks, more than {MAX_TASKS}")
+    return value
 
 
 def load_json(text: bytes) -> object:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape  # nosec B406 - it writes; nothing is parsed
 
 from hrm_core.runs.text import clean
 
