@@ -45,6 +45,7 @@ OTHER_ORDERS: Final = ("loss", "newest", "size")
 # A thousand evaluations are kept in memory; their tables of families and halting are read when one is opened.
 _LISTED: Final = ("step", "time_utc", "kind", "split", "weights", "pairs", "tasks", "loss", "metrics", "trivial")
 _PINNED: Final = ".pinned"
+_TRIES: Final = 20
 Value = TypeVar("Value")
 Known = dict[Path, tuple[tuple[int, int], Value]]
 
@@ -252,6 +253,8 @@ class Archive:
         folders = newest_first(layout.archive)
         best = integer(mapping(read_status(layout), "best"), "step") if folders else None
         found = [_remembered(self._entries, folder, read_entry) for folder in folders]
+        # What was removed since the folder was listed is not there; it is not damaged.
+        folders, found = _still_there(folders, found)
         last_whole = next((entry.folder for entry in found if not entry.damaged), None)
         entries = []
         for folder, entry in zip(folders, found, strict=True):
@@ -283,16 +286,29 @@ class Archive:
 
 def _remembered(known: Known[Value], path: Path, read: Callable[[Path], Value]) -> Value:
     """What was read of a path that has not changed since, else what it says now."""
-    try:
-        state = os.stat(path)
-        mark = (state.st_mtime_ns, state.st_ino)
-    except OSError:
-        mark = (0, 0)
     before = known.get(path)
-    if before is None or before[0] != mark:
+    for _ in range(_TRIES):
+        mark = _mark(path)
+        if before is not None and before[0] == mark:
+            return before[1]
         before = (mark, read(path))
         known[path] = before
+        # And look again: what was replaced meanwhile was read half from the one and half from the other.
+    assert before is not None
     return before[1]
+
+
+def _still_there(folders: Sequence[Path], found: Sequence[Entry]) -> tuple[list[Path], list[Entry]]:
+    kept = [at for at, entry in enumerate(found) if not entry.damaged or os.path.lexists(folders[at])]
+    return [folders[at] for at in kept], [found[at] for at in kept]
+
+
+def _mark(path: Path) -> tuple[int, int]:
+    try:
+        state = os.stat(path)
+    except OSError:
+        return (0, 0)
+    return (state.st_mtime_ns, state.st_ino)
 
 
 def _with_promoted(entries: Sequence[Entry], promoted: Sequence[Entry]) -> list[Entry]:

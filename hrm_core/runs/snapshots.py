@@ -25,6 +25,7 @@ META_NAME: Final = "meta.json"
 FORMAT: Final = 1  # of a snapshot folder, as its meta.json says
 _NAME: Final = re.compile(r"(?:step|best)-([0-9]{1,12})", re.ASCII)
 _CHUNK: Final = 2**20
+_TRIES: Final = 20
 
 
 def _file_digest(path: Path) -> tuple[str, int] | None:
@@ -75,7 +76,28 @@ def refuse_newer_snapshot(folder: Path) -> None:
 
 
 def verify_folder(folder: Path) -> list[str]:
-    """What is wrong with a snapshot folder, a phrase each; empty if every byte is as it was written (1.9 GB/s)."""
+    """What is wrong with a snapshot folder, a phrase each; empty if every byte is as it was written (1.9 GB/s).
+
+    A folder that is replaced or removed meanwhile is looked at anew: the halves of two are not what is asked for.
+    """
+    problems: list[str] = []
+    for _ in range(_TRIES):
+        before = _mark(folder)
+        problems = _problems(folder)
+        if not problems or _mark(folder) == before:
+            break
+    return problems
+
+
+def _mark(folder: Path) -> tuple[int, int] | None:
+    try:
+        state = os.stat(folder)
+    except OSError:
+        return None
+    return (state.st_mtime_ns, state.st_ino)
+
+
+def _problems(folder: Path) -> list[str]:
     if not folder.is_dir():
         return ["there is no such folder"]
     if not (folder / META_NAME).is_file():
