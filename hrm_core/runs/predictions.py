@@ -185,7 +185,8 @@ def read_prediction(folder: Path | RunFolder, step: int, name: str) -> Row | Non
             if all(isinstance(value, int) and 0 <= value < _MAX_FILE_BYTES for value in (offset, length)):
                 member = read_at(descriptor, offset, min(length, _MAX_RECORD_BYTES))
                 row = parse_object(zlib.decompressobj(_GZIP).decompress(member, _MAX_RECORD_BYTES))
-                if row is not None:
+                # An index of other bytes of the same length would point to another test's record.
+                if row is not None and record_name(row, place[0]) == name:
                     return row
     except (zlib.error, OSError):
         pass

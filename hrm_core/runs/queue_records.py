@@ -157,9 +157,10 @@ def _pins(row: Row) -> Pins:
 
 def _entry(row: object) -> Entry:
     entry_id, experiment, state = string(row, "id"), string(row, "experiment"), string(row, "state")
-    if not entry_id or not (entry_id.isascii() and entry_id.isdecimal()) or not experiment or state not in STATES:
+    is_number = entry_id is not None and entry_id.isascii() and entry_id.isdecimal() and len(entry_id) <= 18
+    if not is_number or not experiment or state not in STATES:
         raise Damaged("an entry has no id, experiment or state")
-    assert state is not None
+    assert entry_id is not None and state is not None
     return Entry(
         id=entry_id,
         experiment=experiment,
