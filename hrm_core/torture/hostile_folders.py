@@ -55,10 +55,15 @@ def snapshot_cases(ground: Ground, name: str, snapshot: Path, short: bool, refus
         yield Case(f"{name}, hrm {words[0]}", words, refused=refused and words[0] in ("eval", "run"))
 
 
+def resume_words(ground: Ground, run: Path) -> tuple[str, ...]:
+    """Words that take up a run of a folder."""
+    return ("resume", "one", "--data", str(ground.data), "--runs", str(run.parent))
+
+
 def run_cases(name: str, run: Path, ground: Ground, short: bool, more: bool = False) -> Iterator[Case]:
     """Every command that reads a run folder, two in the short form; all may make the best of it.
 
-    more: also in the short form those that take seconds, the console and `resume`.
+    more: also in the short form the console, which takes a second. `resume` may go on, and then it trains: seconds.
     """
     runs = ("--runs", str(run.parent))
     words: list[tuple[str, ...]] = [
@@ -81,7 +86,8 @@ def run_cases(name: str, run: Path, ground: Ground, short: bool, more: bool = Fa
         yield Case(f"{name}, hrm {some[0]}", some, refused=False)
     if more or not short:
         yield Case(f"{name}, hrm-console --once", (*runs, "--once"), CONSOLE, refused=False)
-        yield Case(f"{name}, hrm resume", ("resume", "one", "--data", str(ground.data), *runs), refused=False)
+    if not short:
+        yield Case(f"{name}, hrm resume", resume_words(ground, run), refused=False)
 
 
 # Snapshots ------------------------------------------------------------------------------------------------------------
@@ -124,8 +130,9 @@ def weights(ground: Ground, short: bool) -> Iterator[Case]:
     for more in (".metadata", "data.pkl", "__0_0.distcp", "optimizer.pt", "state.safetensors"):
         (snapshot / more).write_bytes(ground.pickle)
     seal(snapshot)
-    for case in snapshot_cases(ground, "pickles beside good weights", snapshot, short, refused=False):
-        if case.words[0] != "run" or not short:  # it may run, and then it trains
+    # Both may do what they do, and then they evaluate and train: not in the short form.
+    for case in snapshot_cases(ground, "pickles beside good weights", snapshot, False, refused=False):
+        if case.words[0] == "archive" or not short:
             yield case
 
 
@@ -252,8 +259,7 @@ def rows(ground: Ground, short: bool) -> Iterator[Case]:
     for name, text in list(progress.items())[: 1 if short else 3]:
         (checkpoint / "progress.json").write_text(text, encoding="utf-8")
         seal(checkpoint)
-        words = ("resume", "one", "--data", str(ground.data), "--runs", str(run.parent))
-        yield Case(f"progress.json: {name}, hrm resume", words)
+        yield Case(f"progress.json: {name}, hrm resume", resume_words(ground, run))
 
 
 def links(ground: Ground, short: bool) -> Iterator[Case]:
@@ -262,7 +268,9 @@ def links(ground: Ground, short: bool) -> Iterator[Case]:
         run = ground.run(f"link-{name}")
         (run / name).rename(run / f"{name}.kept")
         (run / name).symlink_to(ground.outside)
-        yield from run_cases(f"{name} is a link", run, ground, short, name == "control")
+        yield from run_cases(f"{name} is a link", run, ground, short)
+        if short and name == "control":
+            yield Case("control is a link, hrm resume", resume_words(ground, run))
     for file in (*STATES, *ROWS, "recipe.toml", "output.txt", "lock"):
         for kind, make in (
             ("link", lambda path: path.symlink_to(ground.outside / "secret.json")),
