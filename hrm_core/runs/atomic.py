@@ -207,14 +207,29 @@ def clean_leftovers(folder: Path, older_than_s: float = 0.0) -> list[str]:
         with suppress(OSError):
             if time.time() - path.lstat().st_mtime < older_than_s:
                 continue
-        aside = _ASIDE.fullmatch(name)
-        if aside is not None and not os.path.lexists(folder / aside["name"]):
-            with suppress(OSError):
-                os.rename(path, folder / aside["name"])
-                continue
-        _remove(path)
-        removed.append(name)
+        if not _put_back(path):
+            _remove(path)
+            removed.append(name)
     return removed
+
+
+def _put_back(path: Path) -> bool:
+    """Whether this was moved aside and has no successor, and is at its place again."""
+    aside = _ASIDE.fullmatch(path.name)
+    if aside is None or os.path.lexists(path.with_name(aside["name"])):
+        return False
+    with suppress(OSError):
+        os.rename(path, path.with_name(aside["name"]))
+        return True
+    return False
+
+
+def put_back_folders(folder: Path) -> None:
+    """Puts back what a killed writer had moved aside and not replaced yet, and removes nothing: for a look at what is
+    there, before its one writer begins."""
+    with suppress(OSError):
+        for name in os.listdir(folder):
+            _put_back(folder / name)
 
 
 def check_free_space(folder: Path, needed_bytes: int) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, final
 
 from hrm_core.errors import UserError
-from hrm_core.runs import locks, throttling
+from hrm_core.runs import disk, locks, throttling
 from hrm_core.runs.files import (
     Row,
     integer,
@@ -234,6 +234,13 @@ def _newer(run_json: Row) -> list[Row]:
     return [{"name": "newer_format", "sentence": sentence, "advice": "Update hrm-console; what is shown may be wrong."}]
 
 
+def _no_room(layout: RunFolder, view_state: str, alarms: list[Row]) -> list[Row]:
+    """A run whose disk is full may not be able to say so."""
+    living = view_state in LIVING or view_state == "stalled"
+    sentence = disk.no_room(layout.path) if living and all(alarm["name"] != disk.ALARM for alarm in alarms) else ""
+    return [{"name": disk.ALARM, "sentence": sentence, "advice": disk.ADVICE}] if sentence else []
+
+
 def _throttled(layout: RunFolder, status: Row) -> list[Row]:
     """Whether heat or power slows the device; the log is read for it only where the device is hot."""
     sentence = throttling.slowed_by_heat(status)
@@ -307,6 +314,7 @@ def read_run(folder: Path | RunFolder, watch: HeartbeatWatch | None = None) -> R
     best = mapping(status, "best") or mapping(result, "best") or None
     alarms = _written_alarms(status)
     alarms += _newer(run_json)
+    alarms += _no_room(layout, state, alarms)
     alarms += _reader_alarms(layout, state, status, age_s, _stalled_after_s(status, run_json))
     return RunView(
         folder=layout.path,

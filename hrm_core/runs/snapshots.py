@@ -24,6 +24,7 @@ from hrm_core.runs.records import decode_row, encode_row
 META_NAME: Final = "meta.json"
 FORMAT: Final = 1  # of a snapshot folder, as its meta.json says
 _NAME: Final = re.compile(r"(?:step|best)-([0-9]{1,12})", re.ASCII)
+_ASIDE: Final = "aside-"
 _CHUNK: Final = 2**20
 _TRIES: Final = 20
 
@@ -160,6 +161,37 @@ def prune(parent: Path, keep: int, also: Collection[int] = ()) -> list[Path]:
     for path in gone:
         remove_snapshot(path)
     return gone
+
+
+def put_aside(parent: Path, after: int) -> list[str]:
+    """Renames all snapshots of steps beyond `after`, to names that nobody takes for a snapshot; gives the old names.
+
+    For a run that goes back: they belong to steps that it makes anew, and the newest one must not be gone on from.
+    What the disk does not let go stays.
+    """
+    moved = []
+    for path in newest_first(parent):
+        if (step_of(path) or 0) > after:
+            number = 1
+            while os.path.lexists(aside := parent / f"{_ASIDE}{number}-{path.name}"):
+                number += 1
+            try:
+                os.rename(path, aside)
+            except OSError:
+                continue
+            moved.append(path.name)
+    return moved
+
+
+def remove_set_aside(parent: Path) -> None:
+    """Removes what `put_aside` has put there."""
+    try:
+        names = os.listdir(parent)
+    except OSError:
+        return
+    for name in names:
+        if name.startswith(_ASIDE):
+            shutil.rmtree(parent / name, ignore_errors=True)
 
 
 def remove_snapshot(folder: Path) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, final
+from typing import Any, Final, Self, TypeVar, final
 
 from hrm_core.errors import UserError
 from hrm_core.runs import predictions
@@ -26,6 +26,7 @@ from hrm_core.runs.atomic import (
     explain_os_error,
     is_leftover,
     make_folder,
+    naming,
     refuse_link,
     write_bytes,
     write_json,
@@ -44,6 +45,8 @@ ENDED: Final = ("finished", "stopped", "failed")
 _BEFORE_A_RUN: Final = frozenset({"output.txt", "launch.json", "lock", "control", "recipe.toml"})
 _MAX_CUT_BYTES: Final = 2**31
 
+T = TypeVar("T")
+
 
 @final
 class _Appended:
@@ -51,6 +54,7 @@ class _Appended:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._whole: int | None = None  # size without a torn line that could not be taken back yet
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         self._descriptor = os.open(path, flags, 0o666)
         size = os.fstat(self._descriptor).st_size
@@ -59,16 +63,32 @@ class _Appended:
             self.append(b"\n")
 
     def append(self, line: bytes) -> None:
-        size = os.fstat(self._descriptor).st_size
-        written = os.write(self._descriptor, line)
-        if written == len(line):
-            return
-        # A full disk takes a part; that part must not stay in the middle of the file.
-        os.ftruncate(self._descriptor, size)
+        with naming(self.path):
+            self._mend()
+            self._whole = os.fstat(self._descriptor).st_size
+            written = os.write(self._descriptor, line)
+            if written == len(line):
+                self._whole = None
+                return
+            # A full disk takes a part; that part must not stay in the middle of the file.
+            self._mend()
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
 
+    def _mend(self) -> None:
+        if self._whole is not None:
+            os.ftruncate(self._descriptor, self._whole)
+            self._whole = None
+
+    def is_at_its_path(self) -> bool:
+        """Whether this is still the file of that name; another may be there when a cut met an error half-way."""
+        try:
+            return os.path.samestat(os.stat(self.path, follow_symlinks=False), os.fstat(self._descriptor))
+        except FileNotFoundError:
+            return False
+
     def sync(self) -> None:
-        os.fsync(self._descriptor)
+        with naming(self.path):
+            os.fsync(self._descriptor)
 
     def close(self) -> None:
         os.close(self._descriptor)
@@ -84,6 +104,9 @@ class RunWriter:
         self._guard = threading.RLock()
         self._closed = False
         self.heard: Callable[[str, int | None, Mapping[str, Any]], None] | None = None
+        # Asked what to do where a write meets an OSError: wait, then True to try it again. `on_room`: it went through.
+        self.on_trouble: Callable[[OSError], bool] | None = None
+        self.on_room: Callable[[], None] | None = None
         status = decode_status(read_small(self.layout.status_json) or b"") or {}
         self._last_status: Row = status
         self._heartbeat = integer(status, "heartbeat") or 0
@@ -158,6 +181,22 @@ class RunWriter:
             raise explain_os_error(error) from error
         return writer
 
+    def patiently(self, work: Callable[[], T]) -> T:
+        """Does what writes into the folder, again and again for as long as `on_trouble` says so. Not to be nested."""
+        troubled = False
+        while True:
+            try:
+                with self._guard:
+                    done = work()
+            except OSError as error:
+                if self.on_trouble is None or not self.on_trouble(error):
+                    raise
+                troubled = True
+                continue
+            if troubled and self.on_room is not None:
+                self.on_room()
+            return done
+
     def metrics(self, row: Mapping[str, Any]) -> None:
         """Appends one row of the training log; it needs `step` and gets `time_utc` where that is missing."""
         self._append(self._metrics, row)
@@ -169,14 +208,12 @@ class RunWriter:
     def _append(self, file: _Appended, row: Mapping[str, Any]) -> None:
         assert isinstance(row.get("step"), int), "a row needs its step"
         line = encode_row(row if "time_utc" in row else {**row, "time_utc": utc_now()})
-        with self._guard:
-            file.append(line)
+        self.patiently(lambda: file.append(line))
 
     def event(self, kind: str, step: int | None = None, **fields: Any) -> None:
         """Appends one event: time_utc, step, kind and `fields`; then tells `heard`, where somebody listens."""
         line = encode_row({"time_utc": utc_now(), "step": step, "kind": kind, **fields})
-        with self._guard:
-            self._events.append(line)
+        self.patiently(lambda: self._events.append(line))
         if self.heard is not None:
             self.heard(kind, step, fields)
 
@@ -184,60 +221,65 @@ class RunWriter:
         """Appends text to log.txt; every line gets the time before it."""
         stamp = utc_now()[:19].replace("T", " ")
         text = "".join(f"{stamp} {part}\n" for part in line.splitlines() or [""])
-        with self._guard:
-            self._log.append(text.encode("utf-8", errors="replace"))
+        self.patiently(lambda: self._log.append(text.encode("utf-8", errors="replace")))
 
     def status(self, status: Mapping[str, Any]) -> None:
         """Replaces status.json; run_id, heartbeat (one more each time), timestamp_utc and process are filled in."""
-        with self._guard:
-            self._heartbeat += 1
-            head = {"run_id": self.layout.run_id, "state": "running", "heartbeat": self._heartbeat}
-            own = {"heartbeat": self._heartbeat, "timestamp_utc": utc_now(), "process": self._process}
-            self._last_status = {**head, **status, **own}
-            write_bytes(self.layout.status_json, encode_status(self._last_status))
+        self.patiently(lambda: self._replace_status(status))
+
+    def _replace_status(self, status: Mapping[str, Any]) -> None:
+        self._heartbeat += 1
+        head = {"run_id": self.layout.run_id, "state": "running", "heartbeat": self._heartbeat}
+        own = {"heartbeat": self._heartbeat, "timestamp_utc": utc_now(), "process": self._process}
+        self._last_status = {**head, **status, **own}
+        write_bytes(self.layout.status_json, encode_status(self._last_status))
 
     def beat(self) -> None:
         """Replaces status.json by itself with the next heartbeat: a sign of life in a long validation."""
-        with self._guard:
-            self.status(self._last_status)
+        self.patiently(lambda: self._replace_status(self._last_status))
 
     def result(self, result: Mapping[str, Any]) -> None:
         """Writes result.json, the last file of a run; `state` is finished, stopped or failed."""
         assert result.get("state") in ENDED, f"a result's state is one of {ENDED}"
-        with self._guard:
-            self.sync()
-            head = {"run_id": self.layout.run_id, "time_utc": utc_now()}
-            write_json(self.layout.result, {**head, **result}, seal=True)
+        self.sync()
+        head = {"run_id": self.layout.run_id, "time_utc": utc_now()}
+        self.patiently(lambda: write_json(self.layout.result, {**head, **result}, seal=True))
 
     def policy(self, policy: Mapping[str, Any]) -> None:
         """Replaces policy.json: counts that outlive a rollback."""
-        write_json(self.layout.policy, policy, seal=True)
+        self.patiently(lambda: write_json(self.layout.policy, policy, seal=True))
 
     def predictions(self, step: int, records: Iterable[Mapping[str, Any]], keep: Collection[int] = ()) -> None:
         """Writes the predictions of a validation; of older ones the last three and the steps in `keep` stay."""
-        predictions.write_predictions(self.layout, step, records, keep)
+        listed = list(records)
+        self.patiently(lambda: predictions.write_predictions(self.layout, step, listed, keep))
 
     def tasks(self, records: Iterable[Mapping[str, Any]]) -> None:
         """Writes the tasks that predictions refer to, once."""
-        predictions.write_tasks(self.layout, records)
+        listed = list(records)
+        self.patiently(lambda: predictions.write_tasks(self.layout, listed))
 
     def cut(self, step: int) -> int:
         """Takes metrics and evaluations back to rows with step <= `step`; gives the number of rows cut.
 
         Cut and damaged rows go to `metrics.lost-N.jsonl` and `evaluations.lost-N.jsonl`; predictions after `step` go.
         """
-        with self._guard:
-            self._metrics, cut_metrics = _cut_file(self._metrics, step, ("step",))
-            self._evaluations, cut_rows = _cut_file(self._evaluations, step, ("step", "kind", "split", "weights"))
-            later = [found for found in predictions.steps_kept(self.layout) if found > step]
-            predictions.remove_predictions(self.layout, later)
+        return self.patiently(lambda: self._cut(step))
+
+    def _cut(self, step: int) -> int:
+        self._metrics, cut_metrics = _cut_file(self._metrics, step, ("step",))
+        self._evaluations, cut_rows = _cut_file(self._evaluations, step, ("step", "kind", "split", "weights"))
+        later = [found for found in predictions.steps_kept(self.layout) if found > step]
+        predictions.remove_predictions(self.layout, later)
         return cut_metrics + cut_rows
 
     def sync(self) -> None:
         """Forces all rows to the disk. Call it before a checkpoint: after a power cut it must not be ahead of them."""
-        with self._guard:
-            for file in (self._metrics, self._evaluations, self._events, self._log):
-                file.sync()
+        self.patiently(self._sync)
+
+    def _sync(self) -> None:
+        for file in (self._metrics, self._evaluations, self._events, self._log):
+            file.sync()
 
     def close(self) -> None:
         """Closes the files and gives the lock back. Twice is no harm."""
@@ -246,7 +288,7 @@ class RunWriter:
                 return
             self._closed = True
             with suppress(OSError):
-                self.sync()
+                self._sync()
             for file in (self._metrics, self._evaluations, self._events, self._log):
                 file.close()
             self._lock.release()
@@ -317,6 +359,7 @@ def _cut_file(file: _Appended, step: int, key: tuple[str, ...]) -> tuple[_Append
         # First a copy of what goes, then the cut: a kill between the two loses nothing.
         write_bytes(_numbered(path.parent, f"{path.stem}.lost", path.suffix), b"\n".join(lost) + b"\n")
         write_bytes(path, b"".join(line + b"\n" for line in kept.values()))
+    if lost or not file.is_at_its_path():
         shorter = _Appended(path)
         file.close()
         return shorter, len(lost)

@@ -62,6 +62,7 @@ class GradientNoise:
         self.limit = torch.full((), NO_LIMIT, device=device)
         self.sums = torch.zeros(3, dtype=torch.float64, device=device)
         self.halvings = 0
+        self.left = 1.0  # what the run's policy leaves of it; kept there, as it outlives a rollback
         self.calm_until = 0
 
     def clip(self, measured: Measure) -> Measure:
@@ -82,9 +83,13 @@ class GradientNoise:
         """Sets deviation and limit for the step to come."""
         until = self.timeline.at(NAME, self.config.until)
         self.timeline.reached(NAME, self.config.until, step)
-        self.level.fill_(level(self.config, step, until) * 0.5**self.halvings)
+        self.level.fill_(level(self.config, step, until) * 0.5**self.halvings * self.left)
         self.limit.fill_(self.config.spike_clip if step < self.calm_until else NO_LIMIT)
         return ()
+
+    def quieten(self, factor: float) -> None:
+        """What is left of the noise after losses or gradients that were not finite."""
+        self.left = factor
 
     def row(self, row: dict[str, Any]) -> Sequence[Event]:
         """Adds the mean deviation and how many steps were held back; answers a spike."""
@@ -113,6 +118,7 @@ class GradientNoise:
             NAME,
             clip=self.clip,
             noise=self.noise,
+            quieten=self.quieten,
             before_step=self.before_step,
             row=self.row,
             tensors={"level": self.level, "limit": self.limit, "sums": self.sums},

@@ -85,11 +85,11 @@ class Plug:
     (B, D) fp32 and `embedded` (B, T, D), `carry`, `regularise`, `weigh` (B) fp32 factor of the token loss, `loss` (B)
     fp32 added to the loss of each sample, `decided` (counters and halt flags have moved on; without gradient), `clip`
     (the gradient's measure as the update is to take it), `noise` (for that measure).
-    On the host: `before_step` (the number of the step to come), `factor` (of the learning rate), `after_step`, `row`
-    (adds columns to a row of metrics; reads its `loss_spike`), `validated` (an evaluation row), `evaluation_weights`,
-    `pace` (mean seconds of a step over the run's seconds, given those of a step now: where steps get slower), and for
-    checkpoints `tensors`, `remember` and `recall` (plain values; called before tensors are loaded), `save_files`,
-    `load_files`.
+    On the host: `quieten` (a factor on its noise, from the run's policy), `before_step` (the number of the step to
+    come), `factor` (of the learning rate), `after_step`, `row` (adds columns to a row of metrics; reads its
+    `loss_spike`), `validated` (an evaluation row), `evaluation_weights`, `pace` (mean seconds of a step over the run's
+    seconds, given those of a step now: where steps get slower), and for checkpoints `tensors`, `remember` and `recall`
+    (plain values; called before tensors are loaded), `save_files`, `load_files`.
     `scratch`: tensors that the step changes and `save_files` saves; a capture puts them back like the others.
     """
 
@@ -106,6 +106,7 @@ class Plug:
     decided: Callable[[LossView], None] | None = None
     clip: Callable[[Measure], Measure] | None = None
     noise: Callable[[Measure], Noise] | None = None
+    quieten: Callable[[float], None] | None = None
     before_step: Callable[[int], Sequence[Event]] | None = None
     factor: Callable[[int, float], float] | None = None
     after_step: Callable[[int], Sequence[Event]] | None = None
@@ -210,6 +211,17 @@ class Techniques:
     def noise(self, measured: Measure) -> Noise | None:
         """Noise on the trunk's clipped gradient, at most one technique's."""
         return next((plug.noise(measured) for plug in self.plugs if plug.noise is not None), None)
+
+    @property
+    def has_noise(self) -> bool:
+        """Whether a technique adds noise to the gradient, which a policy may make less."""
+        return any(plug.quieten is not None for plug in self.plugs)
+
+    def quieten(self, factor: float) -> None:
+        """What the run's policy leaves of the noise on the gradient: 1 is all of it."""
+        for plug in self.plugs:
+            if plug.quieten is not None:
+                plug.quieten(factor)
 
     def before_step(self, step: int) -> list[Event]:
         """Sets what varies for the step with this number (0-based)."""

@@ -7,15 +7,16 @@ averages, slots with their carry, sums, counters, gate and plan. An archive entr
 
 from __future__ import annotations
 
+import errno
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from hrm_core.errors import UserError
@@ -38,8 +39,10 @@ from hrm_core.training.snapshot_files import (
     recalled,
 )
 from hrm_core.training.step import StepParts
+from hrm_core.training.tensor_files import HostCopies, size_of, write_tensors
 
 RAW, EVALUATION, STATE = "weights.safetensors", "evaluation.safetensors", "state.safetensors"
+SPARE_BYTES = 2**20  # for meta.json, and the rows of the meantime
 
 
 @final
@@ -56,13 +59,61 @@ class Snapshot:
     weights: str
 
 
-def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
-    save_file({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, path)
+@final
+@dataclass(frozen=True)
+class Taken:
+    """A snapshot on the host, waiting to be written: small files and tensors by file, and what waits for the copies."""
+
+    files: dict[str, bytes]
+    tensors: dict[str, dict[str, Tensor]]
+    meta: dict[str, Any]
+    arrived: Callable[[], None]
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes on the disk, but for meta.json."""
+        return sum(map(len, self.files.values())) + sum(map(size_of, self.tensors.values()))
 
 
-def model_tensors(model: HRM) -> dict[str, Tensor]:
-    """Everything a model needs beside its recipe: parameters, starting states and task rows."""
-    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+def take_snapshot(
+    parts: StepParts,
+    task_ids: tuple[str, ...],
+    meta: Mapping[str, Any],
+    progress: Mapping[str, Any] | None = None,
+    extra: Mapping[str, bytes] | None = None,
+    copies: HostCopies | None = None,
+) -> Taken:
+    """Copies what a snapshot holds. With `progress` it is a checkpoint and holds the whole state; `extra` files by
+    name. Nothing in it changes with the parts, and nothing is written."""
+    copies = copies or HostCopies()
+    files = {RECIPE: to_toml(parts.recipe).encode("utf-8"), TASKS: json.dumps(task_ids).encode("ascii")}
+    tensors = {RAW: copies.take(RAW, parts.model.state_dict())}
+    with parts.evaluation_weights():
+        tensors[EVALUATION] = copies.take(EVALUATION, parts.model.state_dict())
+    if progress is not None:
+        tensors[STATE] = copies.take(STATE, tensors_of(parts))
+        files[PROGRESS] = json.dumps({**progress, "techniques": parts.techniques.remember()}).encode("ascii")
+        files |= parts.techniques.save_files()
+    head = {"format": FORMAT, "evaluation_weights": parts.weights_name}
+    return Taken(files | dict(extra or {}), tensors, {**head, **meta}, copies.arrived())
+
+
+def write_snapshot(final_path: Path, taken: Taken) -> None:
+    """Writes a snapshot folder. OSError where there is no room (ENOSPC, also before anything is written) or the disk
+    fails; nothing half-written stays, an older folder is kept until then."""
+    try:
+        check_free_space(final_path.parent, taken.size + SPARE_BYTES)
+    except UserError as error:
+        if isinstance(error.__cause__, OSError):
+            raise error.__cause__ from None
+        raise OSError(errno.ENOSPC, error.message, str(final_path)) from None
+    taken.arrived()
+    with atomic_folder(final_path, replace=True) as folder:
+        for name, data in taken.files.items():
+            (folder / name).write_bytes(data)
+        for name, tensors in taken.tensors.items():
+            write_tensors(folder / name, tensors)
+        write_meta(folder, taken.meta)
 
 
 def save_snapshot(
@@ -73,28 +124,8 @@ def save_snapshot(
     progress: Mapping[str, Any] | None = None,
     extra: Mapping[str, bytes] | None = None,
 ) -> None:
-    """Writes a snapshot folder. With `progress` it is a checkpoint and holds the whole state; `extra` files by name.
-
-    OSError where there is no room or the disk fails; nothing half-written stays, an older folder is kept until then.
-    """
-    size = sum(tensor.numel() * tensor.element_size() for tensor in tensors_of(parts).values())
-    check_free_space(final_path.parent, 2 * size)
-    with atomic_folder(final_path, replace=True) as folder:
-        (folder / RECIPE).write_text(to_toml(parts.recipe), encoding="utf-8")
-        (folder / TASKS).write_text(json.dumps(task_ids), encoding="utf-8")
-        _save(model_tensors(parts.model), folder / RAW)
-        with parts.evaluation_weights():
-            averaged = model_tensors(parts.model)
-        _save(averaged, folder / EVALUATION)
-        if progress is not None:
-            _save(tensors_of(parts), folder / STATE)
-            whole = {**progress, "techniques": parts.techniques.remember()}
-            (folder / PROGRESS).write_text(json.dumps(whole), encoding="utf-8")
-            for name, data in parts.techniques.save_files().items():
-                (folder / name).write_bytes(data)
-        for name, data in (extra or {}).items():
-            (folder / name).write_bytes(data)
-        write_meta(folder, {"format": FORMAT, "evaluation_weights": parts.weights_name, **meta})
+    """`take_snapshot` and `write_snapshot` in one."""
+    write_snapshot(final_path, take_snapshot(parts, task_ids, meta, progress, extra))
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
@@ -114,7 +145,6 @@ def load_state(folder: Path, parts: StepParts) -> dict[str, Any]:
     progress = read_progress(folder)
     with recalled(folder):
         parts.techniques.recall(progress.pop("techniques", {}))
-        Progress.from_json(progress)  # its form, before anything is taken over
     stored, wanted = load_tensors(folder / STATE), tensors_of(parts)
     if stored.keys() != wanted.keys():
         odd = sorted(stored.keys() ^ wanted.keys())[0]
@@ -130,6 +160,13 @@ def load_state(folder: Path, parts: StepParts) -> dict[str, Any]:
         tensor.copy_(stored[name])
     parts.techniques.load_files(folder)
     return progress
+
+
+def load_progress(folder: Path, parts: StepParts) -> Progress:
+    """`load_state` for a run that goes on: the progress is looked at before anything is taken over."""
+    with recalled(folder):
+        Progress.from_json({name: value for name, value in read_progress(folder).items() if name != "techniques"})
+    return Progress.from_json(load_state(folder, parts))
 
 
 def load_snapshot(

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from hrm_core.recipe.training import TrainingConfig
 from hrm_core.training.setup import tensors_of
+from hrm_core.training.shortage import is_out_of_memory
 from hrm_core.training.step import StepParts, begin, step_lane, train_step, update
 
 WARM_UP_STEPS = 3
@@ -101,6 +102,8 @@ def captured_or_eager(parts: StepParts, capture: Callable[[StepParts], StepGraph
     try:
         graphs = capture(parts)
     except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise  # the trainer makes the pieces smaller
         if parts.recipe.training.graph == "force":
             raise
         first = str(error).splitlines()[0] if str(error) else type(error).__name__

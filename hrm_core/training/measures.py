@@ -63,6 +63,16 @@ def metrics_row(
     }
 
 
+def row_words(row: Mapping[str, Any], max_steps: int) -> str:
+    """One line for the log."""
+    loss = "-" if row["loss"] is None else f"{row['loss']:.3f}"
+    accuracy = "-" if row["token_accuracy"] is None else f"{100 * row['token_accuracy']:.1f} %"
+    return (
+        f"step {row['step']} of {max_steps}: loss {loss}, training tokens right {accuracy}, "
+        f"{row['samples_per_sec']:.0f} segments/s"
+    )
+
+
 def _eta_to(every: int, step: int, rate: float, max_steps: int) -> float | None:
     left = min(every - step % every, max_steps - step)
     return left / rate if rate > 0 and left >= 0 else None

@@ -7,6 +7,7 @@ until then nothing that is due by hours is due.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, final
 
@@ -87,3 +88,22 @@ def make_plan(recipe: Recipe, seconds_per_step: float | None = None) -> Plan:
         full_validation_every=steps(training.full_validation_every, total),
         provisional=provisional,
     )
+
+
+def measured_plan(
+    recipe: Recipe, pace: Callable[[float, float], float], step_s: float, fast_s: float, full_s: float
+) -> tuple[Plan, float, float]:
+    """The plan from the measured seconds of a step and of a validation of each kind; also the seconds of a step as
+    `pace` sees the whole run, and those with validations. `pace`: see `Techniques.pace`."""
+    training = recipe.training
+    per_step = step_s
+    if isinstance(training.max_steps, str):
+        whole = parse_time(training.max_steps).seconds
+        step_s = pace(whole, step_s)
+        total = whole
+        for span, seconds in ((training.fast_validation_every, fast_s), (training.full_validation_every, full_s)):
+            if isinstance(span, float):
+                total -= seconds / span
+        total = max(total, 2 * step_s * MEASURED_STEPS)
+        per_step = step_s * whole / total
+    return make_plan(recipe, per_step), step_s, per_step

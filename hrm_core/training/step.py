@@ -63,6 +63,14 @@ class Scalars:
         self.schedule = torch.zeros((), device=device)
 
 
+@final
+class PieceLimit:
+    """How many slots pass through memory together at most. It changes memory, never the result beyond rounding."""
+
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+
+
 class StepParts(NamedTuple):
     """All that a step works on. Built once by `training/setup.py`; everything in it is changed in place."""
 
@@ -78,6 +86,12 @@ class StepParts(NamedTuple):
     num_slots: int
     copies: WeightCopies | None = None
     techniques: Techniques = Techniques()
+    limit: PieceLimit | None = None  # `training.batch`, or less after memory ran out
+
+    @property
+    def largest_piece(self) -> int:
+        """The most slots that pass through memory together."""
+        return self.recipe.training.batch if self.limit is None else self.limit.slots
 
     @property
     def weights_name(self) -> str:
@@ -259,7 +273,7 @@ def step_lane(parts: StepParts, lane: LaneState) -> None:
     """Advances every slot of one lane one segment; the gradients are added to those of the lanes before."""
     with torch.no_grad():
         admit(lane, parts.recipe, parts.techniques)
-    for piece in lane.pieces(parts.recipe.training.batch):
+    for piece in lane.pieces(parts.largest_piece):
         advance(parts, lane, piece)
 
 

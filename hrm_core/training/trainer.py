@@ -13,30 +13,30 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from types import FrameType
-from typing import Any, final
+from typing import final
 
 import torch
 
 from hrm_core.data.dataset import Dataset
 from hrm_core.recipe.spans import parse_time
-from hrm_core.runs.control import Inbox
 from hrm_core.runs.signals import answered
-from hrm_core.runs.snapshots import latest_good, prune
-from hrm_core.runs.throttling import ADVICE, slowed_by_heat
 from hrm_core.runs.writer import RunWriter
 from hrm_core.techniques.points import Event
-from hrm_core.training.checkpoint import load_state, save_snapshot
+from hrm_core.training.board import Board
 from hrm_core.training.graphs import make_step
-from hrm_core.training.measures import metrics_row, status_of, take_sums
-from hrm_core.training.plan import MEASURED_STEPS, make_plan
+from hrm_core.training.mail import Mail
+from hrm_core.training.measures import metrics_row, row_words, take_sums
+from hrm_core.training.plan import MEASURED_STEPS, make_plan, measured_plan
 from hrm_core.training.policy import Policy
 from hrm_core.training.progress import Progress
+from hrm_core.training.saving import Saver
+from hrm_core.training.shortage import begin_anew, clear_step, halve_pieces, is_out_of_memory
 from hrm_core.training.step import StepParts, Sum, train_step
 from hrm_core.training.telemetry import Telemetry
+from hrm_core.training.trouble import DiskTrouble, Host
 from hrm_core.training.validation import Validator
 from hrm_core.training.validation_gate import Decay, EarlyStop
 
-STATUS_EVERY_S = 1.0
 LOG_EVERY_S = 15.0
 PAUSE_POLL_S = 0.2
 PAUSE_BEAT_S = 20.0
@@ -62,32 +62,43 @@ class Trainer:
         self.progress = progress
         self.policy = policy
         self.say = say
-        self.step = make_step(parts, say)
-        self.inbox = Inbox(writer.layout)
-        self.telemetry = Telemetry(parts.model.device)
-        self.validator = Validator(parts, dataset, writer, progress, say)
-        self.schedule = progress.plan.schedule(self.recipe)
-        self._follow_plan()
-        self.budget_s = parse_time(self.recipe.training.time_budget).seconds
         self.ending: str | None = None  # "finished", "stopped" or "failed", once decided
         self.reason = ""
         self.save_at_end = True
         self.paused = False
-        self.throttled = False
-        self.last_row: dict[str, Any] | None = None
-        self.rate = 0.0
-        self._status_at = 0.0
         self._log_at = time.monotonic()
+        self.mail = Mail(writer.layout)
+        self.telemetry = Telemetry(parts.model.device)
+        self.board = Board(writer, parts.recipe, progress, self.telemetry, say)
+        self.trouble = DiskTrouble(writer, Host(self.mail.stop_asked, lambda: progress.step, self.board.again, say))
+        self.board.disk_alarms = self.trouble.alarms
+        writer.on_trouble, writer.on_room = self.trouble.wait, self.trouble.over
+        self.saver = Saver(writer, parts, tuple(dataset.tasks.ids), progress, self.trouble, say)
+        parts.techniques.quieten(policy.noise_factor)
+        if policy.pieces is not None and parts.limit is not None:
+            parts.limit.slots = min(parts.limit.slots, policy.pieces)
+        self.step = self._make_step()
+        self.validator = Validator(parts, dataset, writer, progress, say)
+        self.schedule = progress.plan.schedule(self.recipe)
+        self._follow_plan()
+        self.budget_s = parse_time(self.recipe.training.time_budget).seconds
 
     def run(self) -> str:
         """Trains until the run ends; returns "finished", "stopped" or "failed"."""
         with self._signals():
-            self._status("running", force=True)
-            while self.ending is None:
-                self._requests()
-                if self.ending is None and not self.paused:
-                    self._one_step()
-            return self._end()
+            try:
+                self.board.show("running", force=True)
+                plan = self.progress.plan
+                if not plan.provisional and self.progress.step >= plan.max_steps:
+                    self._finish("finished", "all steps done")  # it was killed after its last checkpoint
+                while self.ending is None:
+                    self._requests()
+                    if self.ending is None and not self.paused:
+                        self._one_step()
+                        self.saver.look()
+                return self._end()
+            finally:
+                self.saver.join()
 
     def _follow_plan(self) -> None:
         """Tells the techniques how long the run is, once that is known."""
@@ -102,7 +113,18 @@ class Trainer:
             self.say(f"step {self.progress.step}: {event.say}")
         if any(event.recapture for event in events):
             self.step = partial(train_step, self.parts)  # lets go of the old graphs before new ones take memory
-            self.step = make_step(self.parts, self.say)
+            self.step = self._make_step()
+
+    def _make_step(self) -> Callable[[], None]:
+        """The step, captured where it is to be; with smaller pieces where memory runs out over that, which changes no
+        state. UserError where even single slots do not fit."""
+        while True:
+            try:
+                return make_step(self.parts, self.say)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+            self._halve("while the step was captured")
 
     def _one_step(self) -> None:
         progress, scalars, techniques = self.progress, self.parts.scalars, self.parts.techniques
@@ -112,7 +134,8 @@ class Trainer:
         scalars.lr.fill_(self.recipe.optimizer.lr * factor)
         scalars.schedule.fill_(factor)
         started = time.perf_counter()
-        self.step()
+        if not self._step_fits():
+            return
         last = progress.step + 1 >= progress.plan.max_steps
         log_due = (progress.step + 1) % self.recipe.training.log_every == 0 or last
         # Reading the sums waits for the device, so the clock is read after it, where it is read at all.
@@ -131,6 +154,37 @@ class Trainer:
         if self.ending is None:
             self._after_step(last)
 
+    def _step_fits(self) -> bool:
+        """Makes the step. False where memory ran out over it: then the run is where it was at its last checkpoint."""
+        try:
+            self.step()
+            return True
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        self.step = partial(train_step, self.parts)
+        self._halve("in a step")
+        if not self.saver.go_back():
+            begin_anew(self.parts, self.dataset)
+            vars(self.progress).update(vars(Progress(make_plan(self.recipe))))
+            self.writer.cut(0)
+        clear_step(self.parts)
+        self._take_up()
+        self.say(f"went back to step {self.progress.step}, so that nothing is left of the step that failed")
+        return False
+
+    def _halve(self, when: str) -> None:
+        before, now = halve_pieces(self.parts)
+        clear_step(self.parts)
+        self.policy.pieces = now
+        self.writer.policy(self.policy.to_json())
+        step, slots = self.progress.step, self.parts.num_slots
+        self.writer.event("out_of_memory", step, when=when, pieces_before=before, pieces=now, slots=slots)
+        self.say(
+            f"step {step}: out of memory {when}; at most {now} slots at a time from here on, {before} before "
+            f"(the step's {slots} slots stay)"
+        )
+
     def _pause_due(self, step: int) -> bool:
         """Whether something other than the next step follows this one."""
         plan = self.progress.plan
@@ -145,22 +199,17 @@ class Trainer:
 
     def _log_row(self, sums: dict[Sum, float], lr: float) -> None:
         progress = self.progress
-        self.rate = progress.row_steps / max(progress.row_seconds, 1e-9)
+        self.board.rate = progress.row_steps / max(progress.row_seconds, 1e-9)
         row = metrics_row(self.parts, progress, sums, lr, self.telemetry.read())
         progress.row_seconds, progress.row_steps, progress.row_tokens = 0.0, 0, 0
         events = self.parts.techniques.row(row)
-        self.last_row = row
+        self.board.row = row
         progress.train_loss = row["token_loss"]
         self.writer.metrics(row)
         self._heed(events)
         if time.monotonic() - self._log_at > LOG_EVERY_S:
             self._log_at = time.monotonic()
-            loss = "-" if row["loss"] is None else f"{row['loss']:.3f}"
-            accuracy = "-" if row["token_accuracy"] is None else f"{100 * row['token_accuracy']:.1f} %"
-            self.say(
-                f"step {progress.step} of {progress.plan.max_steps}: loss {loss}, training tokens right {accuracy}, "
-                f"{row['samples_per_sec']:.0f} segments/s"
-            )
+            self.say(row_words(row, progress.plan.max_steps))
         if sums[Sum.NONFINITE]:
             self._nonfinite(int(sums[Sum.NONFINITE]))
 
@@ -177,14 +226,15 @@ class Trainer:
             if plan.fast_due(progress.step) or last:
                 self.validator.fast()
             if plan.full_due(progress.step):
+                self.saver.finish()  # a new best is archived; one thing at a time takes the disk
                 self._obey(self.validator.due_full(self._decay()))
         if last:
             self._finish("finished", "all steps done")
         elif progress.elapsed_s > self.budget_s:
             self._finish("stopped", f"the time budget of {self.recipe.training.time_budget} is used up")
         elif plan.checkpoint_due(progress.step) or progress.step == decay_start:
-            self.checkpoint()
-        self._status("running")
+            self._begin_save()
+        self.board.show("running")
 
     def _decay(self) -> Decay:
         start = self.schedule.decay_start()
@@ -211,39 +261,31 @@ class Trainer:
     def _resolve_plan(self) -> None:
         """Turns hours into steps, once, from the speed of the first steps and of one validation of each kind."""
         progress = self.progress
-        training = progress.elapsed_s / progress.step
-        started = time.perf_counter()
-        self.validator.fast()
-        fast = time.perf_counter() - started
-        started = time.perf_counter()
-        self.validator.due_full("ahead")
-        full = time.perf_counter() - started
-        per_step = training
-        if isinstance(self.recipe.training.max_steps, str):
-            training = self.parts.techniques.pace(parse_time(self.recipe.training.max_steps).seconds, training)
-            total = parse_time(self.recipe.training.max_steps).seconds
-            shares = self.recipe.training
-            for span, seconds in ((shares.fast_validation_every, fast), (shares.full_validation_every, full)):
-                if isinstance(span, float):
-                    total -= seconds / span
-            total = max(total, 2 * training * MEASURED_STEPS)
-            per_step = training * parse_time(self.recipe.training.max_steps).seconds / total
-        progress.plan = make_plan(self.recipe, per_step)
+        fast_s = self._seconds_of(self.validator.fast)
+        full_s = self._seconds_of(partial(self.validator.due_full, "ahead"))
+        pace, training = self.parts.techniques.pace, progress.elapsed_s / progress.step
+        progress.plan, training, per_step = measured_plan(self.recipe, pace, training, fast_s, full_s)
         progress.seconds_per_step = per_step
         self.schedule = progress.plan.schedule(self.recipe)
         self._follow_plan()
         self.writer.event("plan_resolved", progress.step, seconds_per_step=training, plan=progress.plan.to_json())
         self.say(f"step {progress.step}: the run will take {progress.plan.max_steps} steps")
 
+    def _seconds_of(self, work: Callable[[], object]) -> float:
+        """How long it takes, but for what it waited for room on the disk."""
+        waited_s, started = self.trouble.waited_s, time.perf_counter()
+        work()
+        return time.perf_counter() - started - (self.trouble.waited_s - waited_s)
+
     def _nonfinite(self, count: int) -> None:
         step = self.progress.step
-        action = self.policy.nonfinite_step(step, count)
-        self.writer.policy(self.policy.to_json())
-        self.writer.event("nonfinite", step, count=count, action=action, lr_factor=self.policy.lr_factor)
-        self.say(
-            f"step {step}: {count} step(s) with a loss or gradient that is not finite left out; "
-            f"learning rate now x {self.policy.lr_factor:.2f}"
-        )
+        policy, techniques = self.policy, self.parts.techniques
+        action = policy.nonfinite_step(step, count, techniques.has_noise)
+        techniques.quieten(policy.noise_factor)
+        self.writer.policy(policy.to_json())
+        self.writer.event("nonfinite", step, count=count, action=action, **policy.factors)
+        lowered = ", ".join(f"{name} {value:.3g}" for name, value in policy.factors.items())
+        self.say(f"step {step}: {count} step(s) with a loss or gradient that is not finite left out; now {lowered}")
         if action == "stop":
             self._finish("failed", f"{self.policy.nonfinite} steps with non-finite loss or gradient", save=False)
         elif action == "rollback":
@@ -251,62 +293,52 @@ class Trainer:
 
     def _rollback(self) -> None:
         """Back to the last good checkpoint; the policy's counts stay."""
-        good = latest_good(self.writer.layout.checkpoints)
-        if good is None:
+        if not self.saver.go_back():
             self.say("there is no checkpoint to go back to; the run goes on")
             return
-        stored = Progress.from_json(load_state(good, self.parts))
-        for name, value in vars(stored).items():
-            setattr(self.progress, name, value)
-        self.writer.cut(self.progress.step)
-        self.step = make_step(self.parts, self.say)
-        self.validator = Validator(self.parts, self.dataset, self.writer, self.progress, self.say)
-        self.schedule = self.progress.plan.schedule(self.recipe)
-        self._follow_plan()
+        self._take_up()
         self.policy.recent.clear()
         self.writer.policy(self.policy.to_json())
         self.writer.event("rollback", self.progress.step, to=self.progress.step)
         self.say(f"went back to the checkpoint of step {self.progress.step}")
 
+    def _take_up(self) -> None:
+        """Makes anew what hangs on the state, after that has gone back."""
+        self.step = self._make_step()
+        self.validator = Validator(self.parts, self.dataset, self.writer, self.progress, self.say)
+        self.schedule = self.progress.plan.schedule(self.recipe)
+        self._follow_plan()
+
     def checkpoint(self) -> None:
-        """Saves the whole state; the newest `keep_checkpoints` and the one where the decay begins stay."""
-        progress, layout = self.progress, self.writer.layout
-        before = progress.last_checkpoint_step
-        progress.last_checkpoint_step = progress.step
-        self.writer.sync()
-        meta = {"kind": "checkpoint", "step": progress.step, "run_id": layout.run_id}
-        try:
-            save_snapshot(
-                layout.checkpoint(progress.step), self.parts, tuple(self.dataset.tasks.ids), meta, progress.to_json()
-            )
-        except OSError as error:
-            progress.last_checkpoint_step = before
-            self.writer.event("checkpoint_failed", progress.step, reason=str(error))
-            self.say(f"step {progress.step}: no checkpoint ({error}); the earlier one stays, the run goes on")
-            return
-        self.writer.event("checkpoint", progress.step)
+        """Saves the whole state and returns once that is done, or has failed and been told."""
+        self._begin_save()
+        self.saver.finish()
+
+    def _begin_save(self) -> None:
+        """Takes the state, to be written while the run goes on. The checkpoint where the decay begins stays."""
         start = self.schedule.decay_start()
-        prune(layout.checkpoints, self.recipe.training.keep_checkpoints, also=() if start is None else (start,))
+        self.saver.begin(() if start is None else (start,))
 
     def _requests(self) -> None:
-        for request in self.inbox.poll():
-            self._answer(request.kind, request.text)
+        self._answer_all()
         waited = 0.0
         while self.paused and self.ending is None:
             time.sleep(PAUSE_POLL_S)
             waited += PAUSE_POLL_S
             if waited > PAUSE_BEAT_S:
                 waited = 0.0
-                self._status("paused", force=True)
-            for request in self.inbox.poll():
-                self._answer(request.kind, request.text)
+                self.board.show("paused", force=True)
+            self._answer_all()
+
+    def _answer_all(self) -> None:
+        for request in self.mail.take():
+            self._answer(request.kind, request.text)
 
     def _answer(self, kind: str, text: str) -> None:
         step = self.progress.step
-        if kind == "stop":
-            self._finish("stopped", "stop was asked for")
-        elif kind == "stop-now":
-            self._finish("stopped", "stop-now was asked for", save=False)
+        if kind in ("stop", "stop-now"):
+            self.mail.stop = f"{kind} was asked for"
+            self._finish("stopped", self.mail.stop, save=kind == "stop")
         elif kind == "checkpoint":
             self.checkpoint()
         elif kind == "note":
@@ -317,12 +349,12 @@ class Trainer:
             self.checkpoint()
             self.writer.event("paused", step)
             self.say(f"step {step}: paused")
-            self._status("paused", force=True)
+            self.board.show("paused", force=True)
         elif kind == "continue" and self.paused:
             self.paused = False
             self.writer.event("continued", step)
             self.say(f"step {step}: going on")
-            self._status("running", force=True)
+            self.board.show("running", force=True)
 
     def _finish(self, state: str, reason: str, save: bool = True) -> None:
         self.ending, self.reason, self.save_at_end = state, reason, save
@@ -330,12 +362,13 @@ class Trainer:
     def _end(self) -> str:
         assert self.ending is not None
         progress = self.progress
+        self.saver.finish()
         if self.save_at_end and progress.last_checkpoint_step != progress.step:
-            self._status("stopping", force=True)
+            self.board.show("stopping", force=True)
             self.checkpoint()
         self.writer.event(self.ending, progress.step, reason=self.reason)
         self.say(f"{self.ending} at step {progress.step}: {self.reason}")
-        self._status(self.ending, force=True)
+        self.board.show(self.ending, force=True)
         last = next((row for row in reversed(self.validator.previous) if row["kind"] == "full"), None)
         self.writer.result(
             {
@@ -349,25 +382,6 @@ class Trainer:
         )
         return self.ending
 
-    def _status(self, state: str, force: bool = False) -> None:
-        now = time.monotonic()
-        if not force and now - self._status_at < STATUS_EVERY_S:
-            return
-        self._status_at = now
-        progress = self.progress
-        warming = progress.step < self.recipe.alarms.warmup_share * progress.plan.max_steps
-        limit, device = self.recipe.alarms.stalled_s, self.telemetry.status()
-        status = status_of(progress, state, self.last_row, self.rate, progress.alarms, warming, limit, device)
-        self.writer.status(status)
-        self._heat(slowed_by_heat(status))
-
-    def _heat(self, sentence: str) -> None:
-        """The reader raises the alarm and takes it back; here it is written down when it begins, and told."""
-        if sentence and not self.throttled:
-            self.writer.event("alarm", self.progress.step, name="throttled", sentence=sentence, advice=ADVICE)
-            self.say(f"ALARM throttled: {sentence} {ADVICE}")
-        self.throttled = bool(sentence)
-
     @contextmanager
     def _signals(self) -> Iterator[None]:
         """SIGTERM, SIGINT and SIGHUP ask for a stop with a checkpoint; the second SIGINT ends at once."""
@@ -375,7 +389,8 @@ class Trainer:
         def asked(number: int, frame: FrameType | None) -> None:
             if number == signal.SIGINT and self.ending is not None:
                 raise KeyboardInterrupt
-            self._finish("stopped", f"signal {signal.Signals(number).name}")
+            self.mail.stop = f"signal {signal.Signals(number).name}"
+            self._finish("stopped", self.mail.stop)
 
         with answered(asked):
             yield

@@ -134,6 +134,17 @@ class Validator:
 
     def _archive(self, row: dict[str, Any]) -> None:
         """Weights, recipe, status, the log window, the evaluation and the predictions of a new best."""
+        step = self.progress.step
+        try:
+            self.writer.patiently(lambda: self._save_best(row))
+        except OSError as error:
+            self.writer.event("archive_failed", step, reason=str(error))
+            self.say(f"step {step}: the new best could not be archived ({error}); the run goes on")
+            return
+        best = self.progress.best or {}
+        self.writer.event("best", step, **{key: best.get(key) for key in ("metric", "value", "trivial")})
+
+    def _save_best(self, row: dict[str, Any]) -> None:
         layout, step = self.writer.layout, self.progress.step
         extra = {
             "evaluation.json": json.dumps(row).encode(),
@@ -143,14 +154,7 @@ class Validator:
         if layout.status_json.exists():
             extra["status.json"] = layout.status_json.read_bytes()
         meta = {"kind": "best", "step": step, "run_id": layout.run_id, "score": row["score"], "metrics": row["metrics"]}
-        try:
-            save_snapshot(layout.best(step), self.parts, tuple(self.dataset.tasks.ids), meta, extra=extra)
-        except OSError as error:
-            self.writer.event("archive_failed", step, reason=str(error))
-            self.say(f"step {step}: the new best could not be archived ({error}); the run goes on")
-            return
-        best = self.progress.best or {}
-        self.writer.event("best", step, **{key: best.get(key) for key in ("metric", "value", "trivial")})
+        save_snapshot(layout.best(step), self.parts, tuple(self.dataset.tasks.ids), meta, extra=extra)
 
 
 def _percent(value: float | None) -> str:

@@ -68,7 +68,16 @@ def test_three_within_a_thousand_steps_not_over_more() -> None:
     assert [policy.nonfinite_step(step, 1) for step in (0, 1_500, 3_000)] == ["lower"] * 3
 
 
-@pytest.mark.parametrize("data", [{}, {"recent": "x", "lr_factor": 0.5}, {"nonfinite": 2, "recent": [1, 2]}])
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        {"recent": "x", "lr_factor": 0.5},
+        {"nonfinite": 2, "recent": [1, 2]},
+        {"pieces": "many", "noise_factor": 0.5},
+        {"pieces": 0},
+    ],
+)
 def test_policy_survives_what_a_file_may_hold(data: dict[str, Any]) -> None:
     policy = Policy.from_json(data)
     assert Policy.from_json(policy.to_json()) == policy

@@ -11,7 +11,7 @@ import pytest
 from small_trainer import make_trainer
 
 from hrm_core.runs.control import request
-from hrm_core.runs.reader import events, metrics_rows, read_run
+from hrm_core.runs.reader import events, metrics_rows, read_policy, read_run
 from hrm_core.training.trainer import Trainer
 from hrm_core.training.validation_gate import EarlyStop
 
@@ -59,6 +59,32 @@ def test_one_bad_step_lowers_the_rate_and_the_run_ends_well(
     rows = metrics_rows(tmp_path / "run")
     assert [row["step"] for row in rows] == list(range(1, 61))
     assert rows[30]["lr"] == pytest.approx(0.8 * 1e-3)
+
+
+def test_where_noise_is_on_it_is_halved_instead(
+    arc1_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also after a rollback, to a checkpoint from before it was."""
+    overrides = ("techniques.gradient_noise=on", "training.max_steps=20", "training.fast_validation_every=20")
+    trainer = make(arc1_file, tmp_path / "run", *overrides, "training.full_validation_every=20")
+    poison_at(monkeypatch, trainer, {12, 14, 16})
+    with trainer.writer:
+        assert trainer.run() == "finished"
+    assert (trainer.policy.lr_factor, trainer.policy.noise_factor) == (1.0, 0.125)
+    found = [event for event in events(tmp_path / "run") if event["kind"] == "nonfinite"]
+    assert [(event["action"], event["noise_factor"]) for event in found] == [
+        ("lower", 0.5),
+        ("lower", 0.25),
+        ("rollback", 0.125),
+    ]
+    assert read_policy(tmp_path / "run")["noise_factor"] == 0.125
+    plain = make(arc1_file, tmp_path / "plain", *overrides)
+    plain.writer.close()
+    levels = []
+    for one in (trainer, plain):
+        one.parts.techniques.before_step(15)
+        levels.append(float(one.parts.techniques.tensors()["gradient_noise.level"]))
+    assert levels[0] == pytest.approx(levels[1] / 8)
 
 
 def test_the_third_goes_back_to_the_last_checkpoint(

@@ -1,0 +1,73 @@
+"""What a run shows of itself: status.json at least once a second, and the alarm of a device slowed by heat.
+
+Training room: Progress, the last row of metrics, the device -> status.json. What is in it is `measures.status_of`; who
+reads it raises and takes back alarms. Not here: what a disk that is full has to say, which is only passed on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, final
+
+from hrm_core.recipe.schema import Recipe
+from hrm_core.runs.throttling import ADVICE, slowed_by_heat
+from hrm_core.runs.writer import RunWriter
+from hrm_core.training.measures import status_of
+from hrm_core.training.progress import Progress
+from hrm_core.training.telemetry import Telemetry
+
+STATUS_EVERY_S = 1.0
+
+
+@final
+class Board:
+    """The status of one run. row, rate: of the last metrics; state: as it was shown last, but for a full disk."""
+
+    def __init__(
+        self, writer: RunWriter, recipe: Recipe, progress: Progress, telemetry: Telemetry, say: Callable[[str], None]
+    ) -> None:
+        self.writer = writer
+        self.recipe = recipe
+        self.progress = progress
+        self.telemetry = telemetry
+        self.say = say
+        self.row: dict[str, Any] | None = None
+        self.rate = 0.0
+        self.state = "starting"
+        self.disk_alarms: Callable[[], list[dict[str, Any]]] = list
+        self._throttled = False
+        self._shown_at = 0.0
+
+    def again(self) -> None:
+        """The same state, with the alarms of now."""
+        self.show(self.state, force=True)
+
+    def show(self, state: str, force: bool = False) -> None:
+        """Writes the status, unless that was done within the last second."""
+        self.state = state
+        now = time.monotonic()
+        if not force and now - self._shown_at < STATUS_EVERY_S:
+            return
+        self._shown_at = now
+        progress, alarms = self.progress, self.recipe.alarms
+        disk = self.disk_alarms()
+        status = status_of(
+            progress,
+            "paused" if disk else state,
+            self.row,
+            self.rate,
+            [*disk, *progress.alarms],
+            progress.step < alarms.warmup_share * progress.plan.max_steps,
+            alarms.stalled_s,
+            self.telemetry.status(),
+        )
+        self.writer.status(status)
+        self._heat(slowed_by_heat(status))
+
+    def _heat(self, sentence: str) -> None:
+        """The reader raises the alarm and takes it back; here it is written down when it begins, and told."""
+        if sentence and not self._throttled:
+            self.writer.event("alarm", self.progress.step, name="throttled", sentence=sentence, advice=ADVICE)
+            self.say(f"ALARM throttled: {sentence} {ADVICE}")
+        self._throttled = bool(sentence)
