@@ -14,7 +14,7 @@ from typing import final
 
 from hrm_core.runs.text import clean
 
-MAX_LINES, MAX_LINE = 2, 1000
+MAX_LINES = 2
 
 
 @final
@@ -38,22 +38,24 @@ class Reader:
 @final
 @dataclass(frozen=True)
 class Format:
-    """what: in words; kind: of mutations; prepare: an own folder -> its reader; memory_gib: that a child may have."""
+    """what: in words; kind: of mutations; prepare: an own folder -> its reader; memory_gib: that a child may have;
+    longest: characters of a line of a sentence."""
 
     what: str
     kind: str
     prepare: Callable[[Path], Reader]
     memory_gib: float = 2.0
+    longest: int = 1000
 
 
-def tidy(message: str) -> str:
+def tidy(message: str, longest: int = 1000) -> str:
     """What is wrong with a sentence for users, or nothing: too long, too many lines, control characters."""
     lines = message.split("\n")
     if not message.strip():
         return "empty"
     if len(lines) > MAX_LINES:
         return f"{len(lines)} lines: {message[:80]!r}"
-    if any(len(line) > MAX_LINE for line in lines):
+    if any(len(line) > longest for line in lines):
         return f"{len(message)} characters: {message[:80]!r}"
     return f"controls: {message[:80]!r}" if any(clean(line) != line for line in lines) else ""
 
