@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar, final
 
 from textual.app import App, SystemCommand
+from textual.await_complete import AwaitComplete
 from textual.binding import BindingType
 from textual.screen import ModalScreen, Screen
 
 from hrm_console import background
 from hrm_console.actions import EVERYWHERE, bindings_of
 from hrm_console.asking import Answer, ask
+from hrm_console.drawn import forget_drawn
 from hrm_console.keys import keys_path, read_keymap
 from hrm_console.launching import Launcher, run_command
 from hrm_console.messages import Done, Failed, RunRead, RunsRead
@@ -177,6 +179,11 @@ class ConsoleApp(App[int]):
         read_rest(self)
         made = getattr(importlib.import_module(f"hrm_console.screens.{entry.module}"), entry.attribute)
         self.push_screen(made(*arguments))
+
+    def pop_screen(self) -> AwaitComplete:
+        """Take the top screen away, and what was drawn on those before it."""
+        forget_drawn()
+        return super().pop_screen()
 
     def show_run(self, run_id: str) -> None:
         """Open a run's screen."""
