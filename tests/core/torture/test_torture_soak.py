@@ -79,6 +79,12 @@ def test_each_kind_of_growth_is_noticed() -> None:
     assert failed(other) == ["soak: memory of the console", "soak: open files and threads of the console"]
 
 
+def test_a_short_soak_has_another_bar_and_says_so() -> None:
+    found = list(soak.rows(made_up(memory=(100, 105)), soak.MOST_GROWTH_SHORT))
+    assert found[0].passed and found[0].bar == "grows by no more than 6%"
+    assert not next(soak.rows(made_up(memory=(100, 107)), soak.MOST_GROWTH_SHORT)).passed
+
+
 def test_a_quarter_without_a_measurement_is_not_called_flat() -> None:
     soaked = made_up()
     soaked.samples = [sample for sample in soaked.samples if sample.at_s < 1070.0]
