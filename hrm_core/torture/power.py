@@ -197,7 +197,7 @@ def state_rows(outcome: Outcome) -> Iterator[Row]:
 
 def _quick_disk(folder: Path) -> Path:
     """Where states are laid out to be read: in memory where there is such a place, else in `folder`."""
-    memory = Path("/dev/shm")
+    memory = Path("/dev/shm")  # nosec B108 - a folder of a random name is made in it
     room = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 2**28
     return memory if room else folder
 
