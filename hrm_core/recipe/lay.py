@@ -114,6 +114,12 @@ class _Layers:
 
 def validate(flat: Mapping[str, Any]) -> Recipe:
     """Flat table -> recipe. UserError (exit code 2) with the first thing that is wrong."""
+    for key, value in flat.items():
+        # TOML knows 64 bits; Python would take more than it can write again as text.
+        if any(
+            isinstance(part, int) and abs(part) >= 2**63 for part in (value if isinstance(value, tuple) else (value,))
+        ):
+            raise UserError(f"{key} is a whole number beyond reason ({leaves()[key].field.description})")
     try:
         return Recipe.model_validate(unflatten(flat))
     except ValidationError as problem:

@@ -97,7 +97,7 @@ def _reason(kind: str, error: Any, leaf: Leaf | None) -> str:
         name, word = _BOUNDS[kind]
         return f"is out of bounds: {word} {context[name]}"
     if kind == "value_error":
-        return f"is not allowed: {context['error']}"
+        return f"is not allowed: {clean(str(context['error'])[:300])}"
     if kind == "finite_number":
         return "is not finite"
     return f"is not {_KINDS[kind]}" if kind in _KINDS else f"is not allowed: {error['msg']}"
@@ -108,7 +108,7 @@ def describe(problem: ValidationError) -> str:
     error = problem.errors(include_url=False)[0]
     kind = error["type"]
     if not error["loc"]:
-        return str(error.get("ctx", {}).get("error", error["msg"]))
+        return clean(str(error.get("ctx", {}).get("error", error["msg"]))[:600])
     key = ""
     for part in error["loc"]:
         longer = f"{key}.{part}" if key else str(part)

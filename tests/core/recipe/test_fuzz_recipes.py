@@ -113,6 +113,21 @@ def test_any_saved_experiment_is_taken_or_named(content: bytes | dict[str, Any])
         assert refused.message.startswith("mine")
 
 
+@pytest.mark.parametrize("key", [key for key in KEYS if int in leaves()[key].types])
+def test_no_whole_number_is_taken_that_cannot_be_written(key: str) -> None:
+    group, _, name = key.rpartition(".")
+    with pytest.raises(UserError) as refused:
+        from_toml(f"[{group}]\n{name} = 0x{'f' * 5000}")
+    assert tidy(refused.value.message)
+
+
+def test_a_time_beyond_reason_is_a_short_sentence() -> None:
+    for value in ("20mi" + "[" * 20_000, "9" * 3000 + "h", "\x1b[2Jh"):
+        with pytest.raises(UserError, match=r"training\.max_steps") as refused:
+            build_recipe("EXP-00", [f"training.max_steps={value}"])
+        assert tidy(refused.value.message)
+
+
 @pytest.mark.parametrize("key", ["training.batch", "optimizer.lr", "training.max_steps", "model.hidden"])
 def test_numbers_beyond_every_type_are_named(key: str) -> None:
     for value in ("9" * 5000, "1e400", "-" + "9" * 30, "nan"):
