@@ -53,7 +53,7 @@ def make(folder: Path, **run_json: Any) -> RunWriter:
 def test_a_writer_killed_at_any_moment_leaves_whole_files_and_each_step_once(tmp_path: Path) -> None:
     folder = tmp_path / "demo-1"
     rng = random.Random(1)
-    start = 0
+    start = said = 0
     for _ in range(8):
         process = subprocess.Popen(
             [sys.executable, "-c", WRITE_FOR_EVER, str(folder), str(start)], stdout=subprocess.PIPE, text=True
@@ -69,7 +69,9 @@ def test_a_writer_killed_at_any_moment_leaves_whole_files_and_each_step_once(tmp
         rows = metrics_rows(folder)
         steps = [row["step"] for row in rows]
         assert steps == list(range(1, len(steps) + 1))
-        assert abs((view.step or 0) - len(steps)) <= 1
+        # Killed before its first status, it leaves that of the life before.
+        assert abs((view.step or 0) - len(steps)) <= 1 or (view.step == said and len(steps) <= start + 1)
+        said = view.step or 0
         assert all(row["loss"] == 1 / row["step"] for row in rows)
         validated = [row["step"] for row in evaluation_rows(folder)]
         checkpoint = max(validated, default=0)
