@@ -289,7 +289,14 @@ def _state_of(layout: RunFolder) -> str:
 @wait_option
 def stop(run: str, runs: Path | None, now: bool, wait: float) -> None:
     """Ask a run to write a checkpoint and stop. `hrm resume` goes on with it."""
-    layout = _steer(run, runs, "stop-now" if now else "stop", wait, ("finished", "stopped", "failed", "lost"))
+    from hrm_core.runs.catalogue import find_run
+
+    try:
+        layout = _steer(run, runs, "stop-now" if now else "stop", wait, ("finished", "stopped", "failed", "lost"))
+    except OSError:
+        if not now:
+            raise
+        layout = find_run(runs_folder(runs), run)  # a full disk takes no request
     if now and _state_of(layout) not in ("finished", "stopped", "failed", "lost"):
         _interrupt(layout)
 

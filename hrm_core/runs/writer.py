@@ -32,7 +32,7 @@ from hrm_core.runs.atomic import (
     write_json,
 )
 from hrm_core.runs.control import Inbox
-from hrm_core.runs.files import Row, integer, read_json_object, read_small, string
+from hrm_core.runs.files import Row, integer, read_at, read_json_object, read_small, string
 from hrm_core.runs.formats import RUN_FORMAT, refuse_newer
 from hrm_core.runs.launch import identity, process_age_s
 from hrm_core.runs.layout import RunFolder, check_name
@@ -44,6 +44,7 @@ ENDED: Final = ("finished", "stopped", "failed")
 # What may lie in the folder of a new run: what a launcher leaves, and a process killed before it wrote run.json.
 _BEFORE_A_RUN: Final = frozenset({"output.txt", "launch.json", "lock", "control", "recipe.toml"})
 _MAX_CUT_BYTES: Final = 2**31
+_APPENDED: Final = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 
 T = TypeVar("T")
 
@@ -55,8 +56,8 @@ class _Appended:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._whole: int | None = None  # size without a torn line that could not be taken back yet
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._descriptor = os.open(path, flags, 0o666)
+        self._unsynced = False  # whether a sync has failed
+        self._descriptor = os.open(path, _APPENDED | os.O_CREAT, 0o666)
         size = os.fstat(self._descriptor).st_size
         if size and os.pread(self._descriptor, 1, size - 1) != b"\n":
             # A torn line of an earlier process must not swallow the next row.
@@ -88,7 +89,15 @@ class _Appended:
 
     def sync(self) -> None:
         with naming(self.path):
+            if self._unsynced:
+                # Where a sync fails, the next one may succeed without what the first could not write: write all anew.
+                write_bytes(self.path, read_at(self._descriptor, 0, os.fstat(self._descriptor).st_size))
+                renewed = os.open(self.path, _APPENDED)
+                os.dup2(renewed, self._descriptor, inheritable=False)
+                os.close(renewed)
+            self._unsynced = True
             os.fsync(self._descriptor)
+            self._unsynced = False
 
     def close(self) -> None:
         os.close(self._descriptor)

@@ -23,7 +23,7 @@ from hrm_core.errors import UserError
 from hrm_core.model.hrm import HRM
 from hrm_core.recipe.schema import Recipe
 from hrm_core.recipe.toml_io import to_toml
-from hrm_core.runs.atomic import atomic_folder, check_free_space
+from hrm_core.runs.atomic import atomic_folder, check_free_space, naming
 from hrm_core.runs.snapshots import FORMAT, read_meta, refuse_newer_snapshot, verify_folder, write_meta
 from hrm_core.runs.text import clean
 from hrm_core.training.progress import Progress
@@ -108,7 +108,7 @@ def write_snapshot(final_path: Path, taken: Taken) -> None:
             raise error.__cause__ from None
         raise OSError(errno.ENOSPC, error.message, str(final_path)) from None
     taken.arrived()
-    with atomic_folder(final_path, replace=True) as folder:
+    with naming(final_path), atomic_folder(final_path, replace=True) as folder:
         for name, data in taken.files.items():
             (folder / name).write_bytes(data)
         for name, tensors in taken.tensors.items():

@@ -9,6 +9,7 @@ disk that is full pauses the run at the next step boundary, and what was taken i
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +30,8 @@ Damaged = list[tuple[Path, list[str]]]
 @final
 @dataclass
 class Save:
-    """One checkpoint under way. `left`: what could not be removed after it, in words."""
+    """One checkpoint under way. `left`: what could not be removed after it, in words; `landed_at`: when it was whole,
+    by `time.perf_counter`."""
 
     step: int
     folder: Path
@@ -38,6 +40,7 @@ class Save:
     also: Collection[int]
     error: BaseException | None = None
     left: str = ""
+    landed_at: float | None = None
     thread: threading.Thread = field(init=False)
 
     def start(self) -> None:
@@ -49,6 +52,7 @@ class Save:
     def _write(self) -> None:
         try:
             write_snapshot(self.folder, self.taken)
+            self.landed_at = time.perf_counter()
         except BaseException as error:
             self.error = error
             return

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bad_disk import BadDisk
 from click.testing import CliRunner, Result
 
 from hrm_core.cli import runs_commands
 from hrm_core.cli.main import cli
+from hrm_core.runs import control
 from hrm_core.runs.atomic import write_json
 from hrm_core.runs.control import Inbox
 from hrm_core.runs.writer import RunWriter
@@ -294,11 +296,13 @@ with RunWriter.create(Path(sys.argv[1]), "", {}) as writer:
 """
 
 
-@pytest.mark.parametrize("manner", ["polite", "rude"])
+@pytest.mark.parametrize(("manner", "full"), [("polite", False), ("polite", True), ("rude", False)])
 def test_stop_now_interrupts_a_process_that_reads_no_requests(
-    tmp_path: Path, manner: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, manner: str, full: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runs_commands, "_INTERRUPT_S", 5.0 if manner == "polite" else 0.3)
+    if full:  # the disk has no room for a request either
+        BadDisk(monkeypatch).break_at(control, "write_json", times=-1)
     argv = [sys.executable, "-c", DEAF, str(tmp_path / "a"), manner]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -122,3 +122,26 @@ def test_a_cut_that_met_an_error_after_its_rename_writes_into_the_new_file(
     assert [row["step"] for row in metrics_rows(tmp_path / "run")] == [1, 2, 3]
     assert [row["step"] for row in evaluation_rows(tmp_path / "run")] == [1]
     assert [event["kind"] for event in events(tmp_path / "run")] == ["after"]
+
+
+def test_rows_whose_sync_failed_are_written_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system may forget what it could not write, and call the next sync a success."""
+    with make(tmp_path / "run") as run:
+        run.metrics({"step": 1})
+        before = os.stat(tmp_path / "run" / "metrics.jsonl").st_ino
+        sync, failed = os.fsync, []
+
+        def fails_once(descriptor: int) -> None:
+            if not failed:
+                failed.append(descriptor)
+                raise OSError(errno.EIO, "could not write")
+            sync(descriptor)
+
+        monkeypatch.setattr(writer.os, "fsync", fails_once)
+        run.on_trouble = lambda error: str(error.filename) == str(tmp_path / "run" / "metrics.jsonl")
+        run.sync()
+        run.metrics({"step": 2})
+        run.sync()
+        assert os.stat(tmp_path / "run" / "metrics.jsonl").st_ino != before
+    assert failed
+    assert [row["step"] for row in metrics_rows(tmp_path / "run")] == [1, 2]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -134,6 +136,32 @@ def test_a_stop_in_the_middle_of_a_save_keeps_both(arc1_file: Path, tmp_path: Pa
         assert trainer.run() == "stopped"
     assert [event["step"] for event in found(tmp_path / "run", "checkpoint")] == [0, 1]
     assert [path.name for path in newest_first(tmp_path / "run" / "checkpoints")] == ["step-00000001", "step-00000000"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_in_the_middle_of_a_save_stops_with_a_checkpoint(
+    arc1_file: Path, tmp_path: Path, gate: threading.Event, number: signal.Signals
+) -> None:
+    trainer = make(arc1_file, tmp_path / "run")
+
+    def outside() -> None:
+        while not any(row["step"] == 4 for row in metrics_rows(tmp_path / "run")):
+            time.sleep(0.02)
+        time.sleep(0.2)  # by then the save of step 4 is under way, and at step 8 the loop waits for it
+        os.kill(os.getpid(), number)
+        gate.set()
+
+    thread = threading.Thread(target=outside)
+    thread.start()
+    with trainer.writer:
+        assert trainer.run() == "stopped"
+    thread.join()
+    step = trainer.progress.step
+    assert 4 <= step < 12
+    assert [event["step"] for event in found(tmp_path / "run", "checkpoint")] == sorted({4, step})
+    assert found(tmp_path / "run", "stopped")[0]["reason"] == f"signal {number.name}"
+    good = latest_good(tmp_path / "run" / "checkpoints")
+    assert good is not None and good.name == f"step-{step:08d}"
 
 
 def damage(folder: Path) -> None:

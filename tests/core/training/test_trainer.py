@@ -155,3 +155,27 @@ def test_the_time_budget_only_stops(arc1_file: Path, tmp_path: Path) -> None:
     view = read_run(tmp_path / "run")
     assert view.step == 1
     assert "time budget" in str((view.result or {})["reason"])
+
+
+def test_a_clock_that_jumps_by_days_ends_nothing_and_breaks_no_cadence(
+    arc1_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make(arc1_file, tmp_path / "run", "training.time_budget=1h", "training.max_steps=20")
+    real, real_ns, offset = time.time, time.time_ns, [0.0]
+    monkeypatch.setattr(time, "time", lambda: real() + offset[0])
+    monkeypatch.setattr(time, "time_ns", lambda: real_ns() + int(offset[0] * 1e9))
+    step = trainer.step
+
+    def jumping() -> None:
+        offset[0] = (-1) ** trainer.progress.step * 86400.0 * 5
+        if trainer.progress.step == 7:
+            request(tmp_path / "run", "note", "still there")
+        step()
+
+    monkeypatch.setattr(trainer, "step", jumping)
+    with trainer.writer:
+        assert trainer.run() == "finished"
+    found = kinds(tmp_path / "run")
+    assert [row["step"] for row in metrics_rows(tmp_path / "run")] == list(range(1, 21))
+    assert found.count("checkpoint") == 3 and "note" in found  # at 10, where the decay begins (12), and at 20
+    assert 0 < trainer.progress.elapsed_s < 3600
