@@ -32,7 +32,8 @@ ABANDONED_S: Final = 3600.0
 _ASIDE: Final = re.compile(r"\.(?P<name>.+)\.old-[0-9]+-[0-9a-f]{8}", re.DOTALL)
 
 
-def _sibling(path: Path, word: str) -> Path:
+def sibling(path: Path, word: str) -> Path:
+    """A temporary name beside `path`, one that `is_leftover` knows for the words \"tmp\" and \"old\"."""
     # Names can be as long as the file system allows; the temporary one must not be longer.
     return path.with_name(f".{path.name[:160]}.{word}-{os.getpid()}-{secrets.token_hex(4)}")
 
@@ -90,7 +91,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def _write_beside(path: Path, data: bytes) -> None:
-    temporary = _sibling(path, "tmp")
+    temporary = sibling(path, "tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     try:
         try:
@@ -157,14 +158,14 @@ def atomic_folder(final: Path, replace: bool = False) -> Iterator[Path]:
 
 
 def _folder_beside(final: Path, replace: bool) -> Iterator[Path]:
-    temporary = _sibling(final, "tmp")
+    temporary = sibling(final, "tmp")
     temporary.mkdir()
     aside: Path | None = None
     try:
         yield temporary
         _sync_tree(temporary)
         if replace and os.path.lexists(final):
-            aside = _sibling(final, "old")
+            aside = sibling(final, "old")
             os.rename(final, aside)
         os.rename(temporary, final)
     except BaseException:

@@ -13,10 +13,11 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from hrm_core.runs.atomic import write_bytes
+from hrm_core.runs.atomic import sibling, write_bytes
 from hrm_core.runs.files import Row, integer, mapping, open_regular, read_small, string
 from hrm_core.runs.formats import refuse_newer
 from hrm_core.runs.records import decode_row, encode_row
@@ -196,6 +197,10 @@ def remove_set_aside(parent: Path) -> None:
 
 def remove_snapshot(folder: Path) -> None:
     """Removes a snapshot folder, as far as the disk lets it. OSError where it may not even begin."""
-    # meta.json first: a removal cut short leaves a folder that no loader takes for whole.
-    (folder / META_NAME).unlink(missing_ok=True)
-    shutil.rmtree(folder, ignore_errors=True)
+    # Under a leftover's name first: a removal cut short is ended by the run's next start, and no reader sees it.
+    gone = sibling(folder, "tmp")
+    os.rename(folder, gone)
+    shutil.rmtree(gone, ignore_errors=True)
+    if os.path.lexists(gone):  # the disk keeps a part: under its own name, where it can be seen
+        with suppress(OSError):
+            os.rename(gone, folder)

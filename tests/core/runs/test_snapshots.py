@@ -8,8 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from hrm_core.runs.atomic import atomic_folder
-from hrm_core.runs.snapshots import latest_good, newest_first, prune, read_meta, step_of, verify_folder, write_meta
+from hrm_core.runs.atomic import atomic_folder, clean_leftovers
+from hrm_core.runs.snapshots import (
+    latest_good,
+    newest_first,
+    prune,
+    read_meta,
+    remove_snapshot,
+    step_of,
+    verify_folder,
+    write_meta,
+)
 
 META = {"step": 2000, "seed": 2**63 + 1, "loss": 0.1, "name": "é"}
 
@@ -85,3 +94,33 @@ def test_old_ones_go_and_chosen_ones_stay(tmp_path: Path) -> None:
     gone = prune(tmp_path, keep=3, also=[20])
     assert [step_of(folder) for folder in gone] == [30, 10]
     assert [step_of(folder) for folder in newest_first(tmp_path)] == [60, 50, 40, 20]
+
+
+def test_a_removal_that_is_cut_short_leaves_what_the_next_start_removes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make(tmp_path, 10)
+    with monkeypatch.context() as patch:
+
+        def killed(path: Path, ignore_errors: bool = False) -> None:
+            raise KeyboardInterrupt
+
+        patch.setattr("hrm_core.runs.snapshots.shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            remove_snapshot(folder)
+    assert newest_first(tmp_path) == [] and len(list(tmp_path.iterdir())) == 1
+    clean_leftovers(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_snapshot_of_which_the_disk_keeps_a_part_stays_in_sight(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make(tmp_path, 10)
+
+    def keeps(path: Path, ignore_errors: bool = False) -> None:
+        (path / "weights.safetensors").unlink()
+
+    monkeypatch.setattr("hrm_core.runs.snapshots.shutil.rmtree", keeps)
+    remove_snapshot(folder)
+    assert newest_first(tmp_path) == [folder] and "weights.safetensors is missing" in verify_folder(folder)
