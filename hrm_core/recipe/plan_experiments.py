@@ -14,7 +14,7 @@ from hrm_core.recipe.presets import Lines
 
 
 def _largest_canvas(base: Mapping[str, Any]) -> tuple[int, ...]:
-    return (max(base["data.canvases"]),)
+    return tuple(sorted(base["data.canvases"])[-1:])  # none stays none, which the schema refuses by name
 
 
 def control(base: Mapping[str, Any]) -> Lines:

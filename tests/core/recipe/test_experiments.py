@@ -125,3 +125,9 @@ def test_the_original_mistake_is_all_there() -> None:
     assert recipe.data.canvases == (30,)
     assert (recipe.data.validate_on, recipe.data.validate_limit) == ("eval", 84)
     assert recipe.evaluation.score == "padded_accuracy"
+
+
+@pytest.mark.parametrize("name", ["EXP-00p", "EXP-07"])
+def test_an_experiment_that_takes_the_largest_canvas_refuses_none_by_name(name: str) -> None:
+    with pytest.raises(UserError, match="data.canvases"):
+        build_recipe(name, ["data.canvases="])
