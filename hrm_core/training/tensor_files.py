@@ -56,7 +56,10 @@ class HostCopies:
             return tensor.to("cpu", copy=True, memory_format=torch.contiguous_format)
         kept = self._kept.get(name)
         if kept is None or kept.shape != tensor.shape or kept.dtype != tensor.dtype:
-            kept = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+            try:
+                kept = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+            except RuntimeError:  # no more memory may be pinned: the loop waits for this one
+                return tensor.to("cpu", copy=True, memory_format=torch.contiguous_format)
         self._used[name] = kept
         return kept.copy_(tensor, non_blocking=True)
 

@@ -163,26 +163,27 @@ class Trainer:
             if not is_out_of_memory(error):
                 raise
         self.step = partial(train_step, self.parts)
-        self._halve("in a step")
-        if not self.saver.go_back():
+        self._halve("in a step", go_back=True)
+        self._take_up()
+        return False
+
+    def _halve(self, when: str, go_back: bool = False) -> None:
+        """Smaller pieces, which the policy remembers; with `go_back` also the state of the last checkpoint, or of step
+        0, so that nothing is left of a step that came half-way."""
+        before, now = halve_pieces(self.parts)
+        self.policy.pieces = now
+        self.writer.policy(self.policy.to_json())
+        step, slots = self.progress.step, self.parts.num_slots
+        if go_back and not self.saver.go_back():
             begin_anew(self.parts, self.dataset)
             vars(self.progress).update(vars(Progress(make_plan(self.recipe))))
             self.writer.cut(0)
         clear_step(self.parts)
-        self._take_up()
-        self.say(f"went back to step {self.progress.step}, so that nothing is left of the step that failed")
-        return False
-
-    def _halve(self, when: str) -> None:
-        before, now = halve_pieces(self.parts)
-        clear_step(self.parts)
-        self.policy.pieces = now
-        self.writer.policy(self.policy.to_json())
-        step, slots = self.progress.step, self.parts.num_slots
-        self.writer.event("out_of_memory", step, when=when, pieces_before=before, pieces=now, slots=slots)
+        pieces = {"pieces_before": before, "pieces": now, "slots": slots}
+        self.writer.event("out_of_memory", step, when=when, back_to=self.progress.step if go_back else None, **pieces)
         self.say(
-            f"step {step}: out of memory {when}; at most {now} slots at a time from here on, {before} before "
-            f"(the step's {slots} slots stay)"
+            f"step {step}: out of memory {when}; from here on at most {now} of the {slots} slots at a time, {before} "
+            "before" + (f"; went back to step {self.progress.step}, as the step had come half-way" if go_back else "")
         )
 
     def _pause_due(self, step: int) -> bool:

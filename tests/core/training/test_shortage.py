@@ -76,9 +76,9 @@ def test_half_the_piece_and_back_to_where_nothing_had_failed(
         assert trainer.run() == "finished"
     (event,) = found(folder, "out_of_memory")
     assert (event["step"], event["pieces_before"], event["pieces"], event["slots"]) == (at, 2, 1, 4)
-    assert event["when"] == "in a step"
+    assert (event["when"], event["back_to"]) == ("in a step", back)
     log = (folder / "log.txt").read_text()
-    assert f"went back to step {back}," in log and "at most 1 slots at a time" in log
+    assert f"went back to step {back}," in log and "at most 1 of the 4 slots at a time, 2 before" in log
     assert trainer.parts.num_slots == straight.parts.num_slots == 4
     assert read_policy(folder)["pieces"] == trainer.parts.largest_piece == 1
     rows, others = metrics_rows(folder), metrics_rows(straight.writer.layout)

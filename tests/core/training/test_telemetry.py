@@ -12,7 +12,7 @@ import torch
 from small_trainer import make_trainer
 
 from hrm_core.runs.reader import events, metrics_rows, read_status
-from hrm_core.training import trainer as trainer_module
+from hrm_core.training import board
 from hrm_core.training.telemetry import CAP_EVERY_S, GpuTelemetry, Telemetry, handle_of
 
 
@@ -110,7 +110,7 @@ def test_the_trainer_writes_both_and_tells_of_heat_once(
     nvml.bits = 0x20
     minutes = count(step=60.0)
     trainer.telemetry.gpu = GpuTelemetry(nvml, None, lambda: next(minutes))
-    monkeypatch.setattr(trainer_module, "STATUS_EVERY_S", 0.0)
+    monkeypatch.setattr(board, "STATUS_EVERY_S", 0.0)
     with trainer.writer:
         assert trainer.run() == "finished"
     status = read_status(tmp_path / "run")
