@@ -7,6 +7,7 @@ test for room. While it waits the run is "paused" with the alarm `disk_full`, an
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,6 +17,7 @@ from typing import Any, NoReturn, final
 from hrm_core.errors import UserError
 from hrm_core.runs.disk import ADVICE, ALARM, is_trouble, trouble_words
 from hrm_core.runs.records import utc_now
+from hrm_core.runs.text import clean
 from hrm_core.runs.writer import RunWriter
 
 FIRST_WAIT_S = 0.1  # an error that comes once costs hardly more
@@ -103,12 +105,14 @@ class DiskTrouble:
         def event() -> None:
             self.writer.event("disk_full", step, sentence=sentence, advice=ADVICE, began_utc=began_utc)
 
-        # The terminal has the line in any case; what the disk does not take yet is written when it is over.
-        for first, later in ((event, event), (lambda: self.host.say(line), lambda: self.writer.log(line))):
+        with suppress(OSError):  # whoever started it sees it there in any case, unless that is the same disk
+            sys.stderr.write(f"{clean(line)}\n")
+            sys.stderr.flush()
+        for write in (event, lambda: self.writer.log(line)):
             try:
-                first()
+                write()
             except OSError:
-                self._unsaid.append(later)
+                self._unsaid.append(write)  # until it is over
 
     def _heed_stop(self) -> None:
         stop = self.host.stop()

@@ -101,7 +101,9 @@ def has_alarm(view: RunView) -> bool:
     return any(alarm["name"] == "disk_full" for alarm in view.alarms)
 
 
-def test_it_is_paused_with_an_alarm_until_there_is_room(arc1_file: Path, tmp_path: Path, disk: BadDisk) -> None:
+def test_it_is_paused_with_an_alarm_until_there_is_room(
+    arc1_file: Path, tmp_path: Path, disk: BadDisk, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "run"
     trainer = make(arc1_file, folder)
     disk.break_at(checkpoint, "write_tensors", times=-1, after=1)
@@ -125,6 +127,7 @@ def test_it_is_paused_with_an_alarm_until_there_is_room(arc1_file: Path, tmp_pat
     assert found.index("disk_full") < found.index("disk_room") < found.index("note")
     lines = [line.split(" ", 2)[2] for line in log_tail(folder)]
     assert len([line for line in lines if line.startswith("ALARM disk_full")]) == found.count("disk_full")
+    assert capsys.readouterr().err.count("ALARM disk_full: No space is left on the disk") == found.count("disk_full")
     assert latest_good(folder / "checkpoints") is not None
 
 
