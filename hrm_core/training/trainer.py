@@ -148,8 +148,11 @@ class Trainer:
         progress.row_seconds += seconds
         progress.row_steps += 1
         progress.row_tokens += sum(lane.num_slots * lane.side**2 for lane in self.parts.lanes)
+        made = progress.step
         if sums is not None:
             self._log_row(sums, self.recipe.optimizer.lr * factor)
+        if progress.step != made:
+            return  # it went back: what is due after that step has been done
         self._heed(techniques.after_step(progress.step))
         if self.ending is None:
             self._after_step(last)
@@ -228,7 +231,8 @@ class Trainer:
                 self.validator.fast()
             if plan.full_due(progress.step):
                 self.saver.finish()  # a new best is archived; one thing at a time takes the disk
-                self._obey(self.validator.due_full(self._decay()))
+                if (decision := self.validator.due_full(self._decay())) is not None:
+                    self._obey(decision)
         if last:
             self._finish("finished", "all steps done")
         elif progress.elapsed_s > self.budget_s:
@@ -244,9 +248,7 @@ class Trainer:
             return "none" if self.recipe.techniques.swa_tail is None else "under_way"
         return "under_way" if self.progress.step >= start else "ahead"
 
-    def _obey(self, decision: EarlyStop | None) -> None:
-        if decision is None:
-            return
+    def _obey(self, decision: EarlyStop) -> None:
         progress = self.progress
         self.writer.event("early_stop", progress.step, action=decision.action, steps=decision.steps)
         self.say(f"step {progress.step}: early stop, {decision.reason}")

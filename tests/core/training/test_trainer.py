@@ -11,7 +11,7 @@ import pytest
 from small_trainer import make_trainer
 
 from hrm_core.runs.control import request
-from hrm_core.runs.reader import events, metrics_rows, read_policy, read_run
+from hrm_core.runs.reader import evaluation_rows, events, metrics_rows, read_policy, read_run
 from hrm_core.training.trainer import Trainer
 from hrm_core.training.validation_gate import EarlyStop
 
@@ -99,6 +99,22 @@ def test_the_third_goes_back_to_the_last_checkpoint(
     assert trainer.policy.nonfinite == 3
     assert [row["step"] for row in metrics_rows(tmp_path / "run")] == list(range(1, 61))
     assert list((tmp_path / "run").glob("metrics.lost-*.jsonl"))
+
+
+def test_what_followed_the_checkpoint_that_it_goes_back_to_is_not_done_twice(
+    arc1_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does a third one at the last step end the run at the checkpoint."""
+    every = ("training.fast_validation_every=5", "training.full_validation_every=10", "training.max_steps=15")
+    trainer = make(arc1_file, tmp_path / "run", *every, "training.checkpoint_every=5")
+    poison_at(monkeypatch, trainer, {11, 12, 14})
+    with trainer.writer:
+        assert trainer.run() == "finished"
+    assert [event["to"] for event in events(tmp_path / "run") if event["kind"] == "rollback"] == [10]
+    validated = [(row["step"], row["kind"]) for row in evaluation_rows(tmp_path / "run")]
+    assert validated == [(5, "fast"), (10, "fast"), (10, "full"), (15, "fast"), (15, "full")]
+    assert [row["step"] for row in metrics_rows(tmp_path / "run")] == list(range(1, 16))
+    assert trainer.progress.step == 15
 
 
 def test_the_fifth_ends_the_run(arc1_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
