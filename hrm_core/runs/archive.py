@@ -252,7 +252,7 @@ class Archive:
     def _of_run(self, layout: RunFolder, origin: Origin) -> list[Entry]:
         folders = newest_first(layout.archive)
         best = integer(mapping(read_status(layout), "best"), "step") if folders else None
-        found = [_remembered(self._entries, folder, read_entry) for folder in folders]
+        found = [self._entry(folder) for folder in folders]
         # What was removed since the folder was listed is not there; it is not damaged.
         folders, found = _still_there(folders, found)
         last_whole = next((entry.folder for entry in found if not entry.damaged), None)
@@ -272,6 +272,13 @@ class Archive:
                 )
             )
         return entries[::-1]
+
+    def _entry(self, folder: Path) -> Entry:
+        """One that is being replaced is not there for a moment: what looks damaged and is there is looked at anew."""
+        entry = _remembered(self._entries, folder, read_entry)
+        if entry.damaged and os.path.lexists(folder):
+            entry = _remembered(self._entries, folder, read_entry)
+        return entry
 
     def _promoted(self) -> list[Entry]:
         place = self.runs_dir / PROMOTED

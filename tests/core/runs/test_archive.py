@@ -110,6 +110,28 @@ def test_the_best_is_the_last_whole_one_and_what_the_status_names(tmp_path: Path
     assert find_snapshot(tmp_path, "one@best") == layout.best(20)
 
 
+def test_an_entry_that_is_replaced_just_then_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old one has been moved aside when it is read, and the new one is there when it is asked for."""
+    layout = make_archived(tmp_path, "one", {10: 0.1})
+    folder, aside = layout.best(10), tmp_path / "aside"
+    mark, looks = archive_module._mark, 0
+
+    def looked(path: Path) -> tuple[int, int]:
+        nonlocal looks
+        looks += 1
+        found = mark(path)
+        if looks == 2:  # the second look says that it has stayed away
+            aside.rename(folder)
+        return found
+
+    monkeypatch.setattr(archive_module, "_mark", looked)
+    folder.rename(aside)
+    assert not Archive(tmp_path)._entry(folder).damaged
+    assert looks > 2
+
+
 def test_damaged_and_hostile_content_is_an_entry_that_says_so(tmp_path: Path) -> None:
     layout = make_archived(tmp_path, "one", {10: 0.1, 20: 0.2})
     (layout.best(10) / "meta.json").write_bytes(b'{"files": [1, 2')
