@@ -30,6 +30,11 @@ KINDS: Mapping[str, tuple[str, int, int]] = {
     "rollback": ("rollback", WARN, 12),
     "nonfinite": ("not finite", WARN, 12),
     "loss_spike": ("spike", WARN, 12),
+    "disk_full": ("disk full", WARN, 12),
+    "out_of_memory": ("out of memory", WARN, 12),
+    "checkpoint_damaged": ("damaged", WARN, 12),
+    "clock_jumped": ("clock", QUIET, 5),
+    "held": ("held", QUIET, 5),
 }
 
 

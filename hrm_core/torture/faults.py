@@ -95,6 +95,8 @@ def no_memory(case: Case) -> list[str]:
     seen = event_rows(case.run, "out_of_memory")
     if len(seen) != 1:
         wrong.append(f"step {step}: {len(seen)} events out_of_memory")
+    elif [seen[0].get(name) for name in ("pieces_before", "pieces", "slots")] != [4, 2, 8]:
+        wrong.append(f"step {step}: {seen[0]}")
     samples = [(row["step"], row.get("samples")) for row in metrics_rows(case.run)]
     if any(count != 8 * at for at, count in samples):
         wrong.append(f"step {step}: other numbers of samples, {samples}")
@@ -139,6 +141,8 @@ def wild_clock(case: Case) -> list[str]:
     wrong = [f"steps {steps}: it was said to be {state}" for state in states & {"stalled", "failed", "stopped"}]
     if child.returncode != 0:
         wrong.append(f"steps {steps}: the run ended with {child.returncode}")
+    if not event_rows(case.run, "clock_jumped"):
+        wrong.append(f"steps {steps}: no event clock_jumped")
     # A request that comes after the last step is none that the clock could lose.
     if not event_rows(case.run, "note") and not list(case.run.control.iterdir()):
         wrong.append(f"steps {steps}: a request was lost")
@@ -190,6 +194,8 @@ def stood_still(case: Case) -> list[str]:
     wrong = [] if said == "stalled" else [f"after {still:.0f} s the reader said {said}"]
     if child.wait() != 0:
         wrong.append(f"it ended with {child.wait()}")
+    if len(event_rows(case.run, "held")) != 1:
+        wrong.append(f"events held: {event_rows(case.run, 'held')}")
     # The limit of the reader's alarm is another line of the recipe, and nothing else.
     return wrong + ended(case.run, STEPS) + [line for line in differences_to(case) if "recipe.toml" not in line]
 
@@ -230,14 +236,14 @@ FAULTS: Final = (
         "data file removed",
         "while the run trains",
         "the run ends as usual; a resume says in a line or two to give --data, and goes on with it",
-        "no event, it is not noticed",
+        "no event, the run does not look at it again",
         no_data,
     ),
     Fault(
         "clock jumps",
         "three days forward, six back, six forward",
-        "the same bytes as the run left alone, never said to be stalled or ended, no request lost",
-        "no event, it is not noticed",
+        "the same bytes as the run left alone, an event, never said to be stalled or ended, no request lost",
+        "event clock_jumped",
         wild_clock,
     ),
     Fault("SIGTERM", "from outside, at a random moment", _SAME, "event stopped", one_signal(signal.SIGTERM)),
@@ -253,7 +259,7 @@ FAULTS: Final = (
         "SIGSTOP, later SIGCONT",
         "a minute (3 s in the short form)",
         "the reader says stalled; the run goes on to the same bytes as the run left alone",
-        "no event, a process that stands writes none",
+        "event held, once it goes on",
         stood_still,
     ),
 )

@@ -7,12 +7,13 @@ reads it raises and takes back alarms. Not here: what a disk that is full has to
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, final
 
 from hrm_core.recipe.schema import Recipe
 from hrm_core.runs.throttling import ADVICE, slowed_by_heat
 from hrm_core.runs.writer import RunWriter
+from hrm_core.training.clocks import ClockWatch
 from hrm_core.training.measures import status_of
 from hrm_core.training.progress import Progress
 from hrm_core.training.telemetry import Telemetry
@@ -36,6 +37,7 @@ class Board:
         self.rate = 0.0
         self.state = "starting"
         self.disk_alarms: Callable[[], list[dict[str, Any]]] = list
+        self.clocks = ClockWatch(self._gap)
         self._throttled = False
         self._shown_at = 0.0
 
@@ -50,6 +52,7 @@ class Board:
         if not force and now - self._shown_at < STATUS_EVERY_S:
             return
         self._shown_at = now
+        self.clocks.look()
         progress, alarms = self.progress, self.recipe.alarms
         disk = self.disk_alarms()
         status = status_of(
@@ -64,6 +67,31 @@ class Board:
         )
         self.writer.status(status)
         self._heat(slowed_by_heat(status))
+
+    def end(self, state: str, reason: str, last: Mapping[str, Any] | None) -> None:
+        """The last event, status and line, and result.json; `last` is the row of the last full validation."""
+        progress = self.progress
+        self.writer.event(state, progress.step, reason=reason)
+        self.say(f"{state} at step {progress.step}: {reason}")
+        self.show(state, force=True)
+        self.writer.result(
+            {
+                "state": state,
+                "reason": reason,
+                "step": progress.step,
+                "elapsed_s": round(progress.elapsed_s, 1),
+                "best": progress.best,
+                "last": None if last is None else {key: last[key] for key in ("step", "score", "loss", "metrics")},
+            }
+        )
+
+    def _gap(self, kind: str, seconds: float) -> None:
+        step = self.progress.step
+        self.writer.event(kind, step, seconds=round(seconds, 1))
+        if kind == "held":
+            self.say(f"step {step}: going on after a signal held the run, for {seconds:.0f} s at most")
+        else:
+            self.say(f"step {step}: the clock jumped by {seconds:+.0f} s (it was set, or the machine slept)")
 
     def _heat(self, sentence: str) -> None:
         """The reader raises the alarm and takes it back; here it is written down when it begins, and told."""

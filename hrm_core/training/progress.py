@@ -29,6 +29,7 @@ class Progress:
     last_full_step: int | None = None
     last_checkpoint_step: int | None = None
     decay_began: bool = False
+    ended: str = ""  # why the run has ended early, once it has
     train_loss: float | None = None  # of the last row of metrics
     # Measured once where something is given in hours; see `Trainer._resolve_plan`.
     seconds_per_step: float | None = None

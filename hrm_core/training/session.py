@@ -180,7 +180,7 @@ def resume_run(folder: Path, overrides: tuple[str, ...] = (), data: Path | None 
         if good is not None:
             progress = load_progress(good, parts)
             if changed != recipe:
-                progress = replace(progress, plan=_longer_plan(progress, changed), decay_began=False)
+                progress = replace(progress, plan=_longer_plan(progress, changed), decay_began=False, ended="")
         tell_damaged(writer, say, damaged, good)
         put_aside(layout.checkpoints, progress.step)
         cut = writer.cut(progress.step)

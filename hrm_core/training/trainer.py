@@ -88,9 +88,9 @@ class Trainer:
         with self._signals():
             try:
                 self.board.show("running", force=True)
-                plan = self.progress.plan
-                if not plan.provisional and self.progress.step >= plan.max_steps:
-                    self._finish("finished", "all steps done")  # it was killed after its last checkpoint
+                plan, ended = self.progress.plan, self.progress.ended
+                if ended or (not plan.provisional and self.progress.step >= plan.max_steps):
+                    self._finish("finished", ended or "all steps done")  # it was killed after its last checkpoint
                 while self.ending is None:
                     self._requests()
                     if self.ending is None and not self.paused:
@@ -253,6 +253,7 @@ class Trainer:
         self.writer.event("early_stop", progress.step, action=decision.action, steps=decision.steps)
         self.say(f"step {progress.step}: early stop, {decision.reason}")
         if decision.action == "stop_now":
+            progress.ended = decision.reason
             self._finish("finished", decision.reason)
             return
         # The decay ahead begins now: the run ends `steps` from here.
@@ -369,20 +370,8 @@ class Trainer:
         if self.save_at_end and progress.last_checkpoint_step != progress.step:
             self.board.show("stopping", force=True)
             self.checkpoint()
-        self.writer.event(self.ending, progress.step, reason=self.reason)
-        self.say(f"{self.ending} at step {progress.step}: {self.reason}")
-        self.board.show(self.ending, force=True)
         last = next((row for row in reversed(self.validator.previous) if row["kind"] == "full"), None)
-        self.writer.result(
-            {
-                "state": self.ending,
-                "reason": self.reason,
-                "step": progress.step,
-                "elapsed_s": round(progress.elapsed_s, 1),
-                "best": progress.best,
-                "last": None if last is None else {key: last[key] for key in ("step", "score", "loss", "metrics")},
-            }
-        )
+        self.board.end(self.ending, self.reason, last)
         return self.ending
 
     @contextmanager
@@ -395,5 +384,5 @@ class Trainer:
             self.mail.stop = f"signal {signal.Signals(number).name}"
             self._finish("stopped", self.mail.stop)
 
-        with answered(asked):
+        with answered(asked), self.board.clocks.hears_continue():
             yield

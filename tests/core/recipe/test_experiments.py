@@ -129,5 +129,5 @@ def test_the_original_mistake_is_all_there() -> None:
 
 @pytest.mark.parametrize("name", ["EXP-00p", "EXP-07"])
 def test_an_experiment_that_takes_the_largest_canvas_refuses_none_by_name(name: str) -> None:
-    with pytest.raises(UserError, match="data.canvases"):
+    with pytest.raises(UserError, match=r"data\.canvases"):
         build_recipe(name, ["data.canvases="])

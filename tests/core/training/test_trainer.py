@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -12,6 +14,11 @@ from small_trainer import make_trainer
 
 from hrm_core.runs.control import request
 from hrm_core.runs.reader import evaluation_rows, events, metrics_rows, read_policy, read_run
+from hrm_core.runs.snapshots import latest_good
+from hrm_core.runs.writer import RunWriter
+from hrm_core.training.checkpoint import load_state
+from hrm_core.training.policy import Policy
+from hrm_core.training.progress import Progress
 from hrm_core.training.trainer import Trainer
 from hrm_core.training.validation_gate import EarlyStop
 
@@ -137,6 +144,46 @@ def test_early_stop_brings_the_decay_forward(arc1_file: Path, tmp_path: Path, mo
     assert [row["lr"] for row in rows[-6:]] == pytest.approx([1e-3 * share / 6 for share in (6, 5, 4, 3, 2, 1)])
 
 
+def test_a_run_that_ended_early_and_was_killed_before_it_said_so_does_not_train_on(
+    arc1_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make(arc1_file, tmp_path / "run")
+    monkeypatch.setattr(trainer.validator, "due_full", lambda decay: EarlyStop("stop_now", 0, "no improvement"))
+    monkeypatch.setattr(trainer.board, "end", lambda *words: None)  # killed there
+    with trainer.writer:
+        trainer.run()
+    step = trainer.progress.step
+    assert step < trainer.progress.plan.max_steps
+    writer = RunWriter.open(tmp_path / "run")
+    good = latest_good(writer.layout.checkpoints)
+    assert good is not None
+    progress = Progress.from_json(load_state(good, trainer.parts))
+    again = Trainer(writer, trainer.parts, trainer.dataset, progress, Policy(), writer.log)
+    with again.writer:
+        assert again.run() == "finished"
+    assert again.progress.step == step
+    assert (read_run(tmp_path / "run").result or {})["reason"] == "no improvement"
+
+
+def test_a_signal_that_held_the_run_is_an_event(
+    arc1_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make(arc1_file, tmp_path / "run", "training.max_steps=10")
+    step = trainer.step
+
+    def held() -> None:
+        if trainer.progress.step == 4:
+            os.kill(os.getpid(), signal.SIGCONT)
+        step()
+
+    monkeypatch.setattr(trainer, "step", held)
+    before = signal.getsignal(signal.SIGCONT)
+    with trainer.writer:
+        trainer.run()
+    assert kinds(tmp_path / "run").count("held") == 1
+    assert signal.getsignal(signal.SIGCONT) is before
+
+
 def test_pause_holds_and_continue_goes_on(arc1_file: Path, tmp_path: Path) -> None:
     trainer = make(arc1_file, tmp_path / "run")
     seen: dict[str, Any] = {}
@@ -195,3 +242,5 @@ def test_a_clock_that_jumps_by_days_ends_nothing_and_breaks_no_cadence(
     assert [row["step"] for row in metrics_rows(tmp_path / "run")] == list(range(1, 21))
     assert found.count("checkpoint") == 3 and "note" in found  # at 10, where the decay begins (12), and at 20
     assert 0 < trainer.progress.elapsed_s < 3600
+    jumps = [row["seconds"] for row in events(tmp_path / "run") if row["kind"] == "clock_jumped"]
+    assert jumps and all(abs(abs(seconds) % 432000) < 60 or abs(abs(seconds) % 432000) > 431940 for seconds in jumps)
