@@ -4,6 +4,7 @@ and ARC-AGI-1 built once."""
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,17 @@ def kernels_mode() -> Iterator[None]:
     """`kernels.mode` belongs to the process, and a recipe that is built sets it: no test leaves it to the next."""
     with runtime.mode("auto"):
         yield
+
+
+@pytest.fixture(autouse=True)
+def process_as_it_was() -> Iterator[None]:
+    """A command that runs in this process sets its umask, and a deterministic run torch: no test inherits either."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    yield
+    os.umask(mask)
+    torch.use_deterministic_algorithms(deterministic)
 
 
 @pytest.fixture(autouse=True)

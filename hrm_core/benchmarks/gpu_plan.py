@@ -42,6 +42,7 @@ STEP_TESTS = (
     "tests/core/data/test_streams.py",
     "tests/core/training/test_graphs.py",
     "tests/core/training/test_memory.py",
+    "tests/core/training/test_saving.py",
 )
 
 

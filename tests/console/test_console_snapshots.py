@@ -55,6 +55,7 @@ def frozen(monkeypatch):
         monkeypatch.setattr(module, "folder_words", lambda folder: "~/runs")
     monkeypatch.setattr("hrm_console.views.launch.machine.this_machine", lambda: Machine(False, 16.0, True))
     monkeypatch.setattr(DeviceReader, "read", lambda self, folders, runs: READING)
+    monkeypatch.setattr("hrm_console.screens.device.TICK_S", 600.0)  # one reading, however slow the machine is
     monkeypatch.setattr(Input, "cursor_blink", False)
     for name in ("hrm_core.runs.queue_pins", "hrm_core.runs.queue", "hrm_console.views.queue.look"):
         monkeypatch.setattr(f"{name}.code_now", lambda: CODE)

@@ -120,7 +120,10 @@ def test_a_log_has_results_changes_and_the_backward_but_no_fresh_memory() -> Non
     assert len(log.all()) == len(log.names)
 
 
-def test_memory_that_nothing_wrote_is_seen(parts: StepParts, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_memory_that_nothing_wrote_is_seen(
+    parts: StepParts, monkeypatch: pytest.MonkeyPatch, deterministic: bool
+) -> None:
     right = reference.residual_norm
 
     def careless(*arguments: Tensor) -> Tensor:
@@ -131,11 +134,12 @@ def test_memory_that_nothing_wrote_is_seen(parts: StepParts, monkeypatch: pytest
         return result + 0 * fresh[0].nan_to_num(0.0) + fresh[1].isnan()
 
     monkeypatch.setattr("triton_kernels.residual_norm.reference.residual_norm", careless)
+    torch.use_deterministic_algorithms(deterministic)
     found = look_for_differences(parts, None, 0, 0)
     assert found.replays == 0
     assert found.unwritten is not None
     assert "reads memory that nothing wrote" in found.words
-    assert not torch.are_deterministic_algorithms_enabled()
+    assert torch.are_deterministic_algorithms_enabled() is deterministic
 
 
 def test_checksums_tell_bits_and_places_apart() -> None:

@@ -74,6 +74,8 @@ TAKERS: dict[str, Callable[[Path, str], object]] = {
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=NAMES.filter(lambda name: not (set(name) <= ALLOWED and name[:1].isalnum())))
 def test_no_name_that_is_not_allowed_changes_a_file(place: Path, taker: str, name: str) -> None:
+    if taker == "create" and "/" in name:
+        name = name.replace("/", "\\")  # a writer is given a path, of which the last part is the name
     before = tree(place)
     with pytest.raises((UserError, ValueError, AssertionError) if "\0" in name else UserError):
         TAKERS[taker](place, name)
