@@ -76,7 +76,8 @@ pytest: $(TEST_STAMP)
 	$(call step,tests,$(BIN)/python -m pytest -q $(PARALLEL) $(PYTEST_ARGS))
 
 slow: $(TEST_STAMP)
-	$(call step,slow tests,$(BIN)/python -m pytest -q -m 'slow and not gpu' --timeout 1200 $(PARALLEL) $(PYTEST_ARGS))
+	$(call step,slow tests,$(BIN)/python -m pytest -q -m 'slow and not gpu and not alone' --timeout 1200 $(PARALLEL) $(PYTEST_ARGS))
+	$(call step,slow tests that need all cores,$(BIN)/python -m pytest -q -m 'slow and alone' --timeout 1400 $(PYTEST_ARGS))
 
 gpu: $(TEST_STAMP)
 	$(call step,gpu tests,$(BIN)/python -m pytest -q -m gpu --timeout 600 $(PYTEST_ARGS))

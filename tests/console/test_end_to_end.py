@@ -109,7 +109,7 @@ def test_launch_lose_the_line_come_back_watch_it_finish_browse_and_compare(
     terminal.send("g", "p")
     terminal.wait_for("puzzles of")
     terminal.send("2")
-    terminal.wait_for(lambda text: "▀" in text or "▄" in text, 60)
+    terminal.wait_for(lambda text: "test input" in text and "predicted" in text, 60)
     terminal.send("C-q")
 
     listed = subprocess.run(

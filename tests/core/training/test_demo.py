@@ -13,6 +13,7 @@ from hrm_core.runs.reader import evaluation_rows, metrics_rows
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(1500)
 def test_demo_learns(arc1_file: Path, tmp_path: Path) -> None:
     """One seed; the pooled figures of five seeds are in docs/benchmarks. Bars are far below those, far above chance."""
