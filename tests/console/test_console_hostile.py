@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hostile_text import MARKUP, PAYLOADS, dangerous, write_hostile_queue
 from real_terminal import PtyTerminal
 
 from hrm_console.app import ConsoleApp
@@ -16,31 +17,16 @@ from hrm_console.rooms import ROOMS
 from hrm_console.screens.run import RunScreen
 from hrm_core.runs.predictions import write_predictions, write_tasks
 from hrm_core.runs.snapshots import write_meta
-from hrm_core.runs.text import clean
 
-PAYLOADS = (
-    "\x1b]52;c;cHduZWQ=\x07",  # clipboard
-    "\x1b]0;pwned\x07",  # title
-    "\x1b[2J",  # clear
-    "\x1b[6n",  # report the cursor
-    "\x1bc",  # reset
-    "\x9b31m",  # C1 CSI
-    "\x9d0;pwned\x9c",  # C1 OSC
-    "\u202egnp.exe",  # right to left
-    "[bold red]markup[/]",
-    "[@click=app.quit]x[/]",
-    "a\rb\x08\x08",
-    "\x7f\x00\x05",
-    "x" * 5_000,
-)
-ALL = " ".join(PAYLOADS)
+LINES = (*PAYLOADS, *MARKUP, "x" * 5_000)
+ALL = " ".join(LINES)
 RAW = (b"\x1b]52", b"\x1b]0;pwned", b"\x1bc", b"\x9d0;pwned", b"\xe2\x80\xae", b"\x1b[6n", b"\x05")
 
 
 def hostile_run(runs):
     """A run whose every text is hostile."""
     alarm = {"name": f"a{ALL}", "sentence": ALL, "advice": ALL}
-    folder = runs.make("one", alarms=(alarm,), log=tuple(PAYLOADS), experiment=ALL)
+    folder = runs.make("one", alarms=(alarm,), log=LINES, experiment=ALL)
     writer = runs.writers["one"]
     writer.status(
         {**runs.status("running", 200, alarms=(alarm,)), "stage": ALL, "best": {"metric": ALL, "value": 0.1, "step": 1}}
@@ -68,27 +54,11 @@ def hostile_surroundings(runs):
     for name in ("recipe.toml", "log.txt", "evaluation.json", "status.json"):
         (best / name).write_text(json.dumps({"metrics": {ALL: 1.0}, "note": ALL}))
     write_meta(best, {"step": 100, "metric": ALL, "value": 0.5, "note": ALL})
-    queue = runs.folder / "queue"
-    queue.mkdir()
-    entry = {
-        "id": "1",
-        "experiment": ALL,
-        "overrides": [ALL],
-        "name": ALL,
-        "state": "held",
-        "reason": ALL,
-        "after": ALL,
-    }
-    (queue / "queue.json").write_text(json.dumps({"format": 1, "stopped": ALL, "entries": [entry]}))
+    write_hostile_queue(runs.folder, ALL)
     mine = Path(os.environ["XDG_CONFIG_HOME"]) / "hrm-console" / "experiments"
     mine.mkdir(parents=True)
     (mine / "evil.toml").write_text(f"title = {json.dumps(ALL)}\nbase = {json.dumps(ALL)}\n")
     (mine.parent / "settings.toml").write_text(f"[console]\ntheme = {json.dumps(ALL)}\n")
-
-
-def dangerous(text):
-    """Control characters other than a line end, or direction marks."""
-    return [character for character in text.replace("\n", "") if clean(character) != character]
 
 
 @pytest.mark.parametrize("size", [(80, 24), (200, 60)])

@@ -7,6 +7,7 @@ import shlex
 
 import pytest
 import tomli_w
+from hostile_text import dangerous
 
 from hrm_console.app import ConsoleApp
 from hrm_console.launching import Outcome
@@ -19,7 +20,6 @@ from hrm_core.recipe.my_experiments import experiments_dir
 from hrm_core.runs.atomic import write_json
 from hrm_core.runs.files import read_json_object
 from hrm_core.runs.launch import HRM_COMMAND
-from hrm_core.runs.text import clean
 
 ALL = "\x1b]52;c;cHduZWQ=\x07 \x1b[2J \x9b31m \u202egnp.exe [bold red]markup[/] [@click=app.quit]x[/] a\rb\x08 \x7f\x05"
 
@@ -282,8 +282,3 @@ async def test_nothing_hostile_of_a_run_or_a_saved_experiment_arrives_raw(runs, 
         await pilot.press("f2")
         await until(pilot, lambda: screen.on_settings and screen.settings_list.choice.rows)
         assert not dangerous(shown(app))
-
-
-def dangerous(text):
-    """Control characters other than a line end, or direction marks."""
-    return [character for character in text.replace("\n", "") if clean(character) != character]

@@ -5,20 +5,16 @@ from __future__ import annotations
 import shutil
 
 import pytest
+from hostile_text import dangerous
 from made_puzzles import FLIPPED, keep, record, records
 
 from hrm_console.app import ConsoleApp
 from hrm_console.screens.puzzles import PuzzlesScreen
 from hrm_console.widgets.grid import changed_cells
 from hrm_core.runs.predictions import steps_kept, write_predictions
-from hrm_core.runs.text import clean
 from hrm_core.runs.user_settings import read_settings
 
 ALL = "\x1b]52;c;cHduZWQ=\x07 \x1b[2J \x9b31m \u202egnp.exe [bold red]markup[/] a\rb \x7f\x00" + "x" * 2_000
-
-
-def dangerous(text):
-    return [character for character in text.replace("\n", "") if clean(character) != character]
 
 
 async def opened(app, pilot, until, *arguments):

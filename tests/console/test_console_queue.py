@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from hostile_text import dangerous
 from queue_stand_in import CODE, PINS
 
 from hrm_console.app import ConsoleApp
@@ -18,18 +19,12 @@ from hrm_core.runs.locks import FileLock
 from hrm_core.runs.queue_records import Entry
 from hrm_core.runs.queue_status import write_status
 from hrm_core.runs.queue_store import change, queue_path, read_queue, worker_lock_path
-from hrm_core.runs.text import clean
 
 # Clipboard, title, clear, reset, C1, right to left, markup, controls, and very long.
 ALL = (
     "\x1b]52;c;cHduZWQ=\x07 \x1b]0;p\x07 \x1b[2J \x1bc \x9b31m \u202egnp [bold]m[/] [@click=app.quit]x[/] a\rb\x08\x7f "
     + ("x" * 3000)
 )
-
-
-def dangerous(text):
-    """Control characters other than a line end, or direction marks."""
-    return [character for character in text.replace("\n", "") if clean(character) != character]
 
 
 def put(runs, **values):

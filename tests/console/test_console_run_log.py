@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from hostile_text import ALL, dangerous
 
 from hrm_console.app import ConsoleApp
 from hrm_console.rows.log_search import AROUND, Found, hits_of, search, window_rows
@@ -13,7 +14,6 @@ from hrm_console.theme import FULL
 from hrm_core.recipe.lay import build_recipe
 from hrm_core.recipe.toml_io import to_toml
 from tests.console.conftest import evaluation_row
-from tests.console.test_console_hostile import ALL, dangerous
 from tests.console.test_console_run import opened
 from tests.console.test_console_run_words import HALTING
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from hostile_text import ALL, dangerous
 
 from hrm_console.charts.chart import Chart, Guide, Line
 from hrm_console.charts.series import Series
@@ -18,7 +19,6 @@ from hrm_console.views.run.words import bar, families_rows, halting_rows, values
 from hrm_core.recipe.lay import build_recipe
 from hrm_core.recipe.toml_io import to_toml
 from tests.console.conftest import evaluation_row
-from tests.console.test_console_hostile import ALL, dangerous
 
 HALTING = {
     "halting": {"histogram": [10, 1, 0, 1], "never": 0.8260869565217391},

@@ -6,8 +6,10 @@ import os
 import shutil
 import sys
 
+import psutil
 import pytest
 from real_terminal import PtyTerminal, Screen, open_terminal
+from waiting import soon
 
 from hrm_console.app import ConsoleApp
 
@@ -48,9 +50,20 @@ async def test_the_pty_shows_what_the_app_drew(runs, until, shown):
 
 
 def test_keys_reach_the_program_and_a_hang_up_ends_it(tmp_path):
-    terminal = open_terminal(
-        tmp_path, [shutil.which("cat") or "/bin/cat"], (40, 10), {**os.environ, "TERM": "xterm-256color"}
-    )
+    noted = tmp_path / "pid"
+    argv = [shutil.which("sh") or "/bin/sh", "-c", f"echo $$ > {noted}; exec cat"]
+    terminal = open_terminal(tmp_path, argv, (40, 10), {**os.environ, "TERM": "xterm-256color"})
     terminal.send("hello", "Enter")
     terminal.wait_for("hello")
+    pid = int(noted.read_text())
+    assert has_ended(pid) is False
     terminal.hang_up()
+    assert soon(lambda: has_ended(pid))
+
+
+def has_ended(pid):
+    """Whether there is no such process, or nobody has asked how it ended yet."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from hrm_core.data.dataset import load_dataset
 from hrm_core.recipe.lay import build_recipe
 from hrm_core.recipe.toml_io import to_toml
+from hrm_core.runs.reader import events
 from hrm_core.runs.writer import RunWriter
 from hrm_core.training.plan import make_plan
 from hrm_core.training.policy import Policy
@@ -27,6 +29,21 @@ TINY_MODEL = (
     "evaluation.views=1",
     "evaluation.segment_grids=0",
 )
+
+
+# No validation but the last, a constant rate, one thread.
+QUIET = (
+    "training.fast_validation_every=100",
+    "training.full_validation_every=100",
+    "training.threads=1",
+    "schedule.warmup=2",
+    "schedule.kind=constant",
+)
+
+
+def events_of(folder: Path, kind: str) -> list[dict[str, Any]]:
+    """The events of one kind."""
+    return [event for event in events(folder) if event["kind"] == kind]
 
 
 def make_trainer(arc1_file: Path, folder: Path, overrides: Sequence[str]) -> Trainer:

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hostile_text import ALL, PAYLOADS, write_hostile_queue
 from made_archive import make_archived
 from real_terminal import PtyTerminal
 
@@ -23,21 +24,6 @@ from hrm_core.runs.predictions import write_predictions, write_tasks
 from hrm_core.runs.records import encode_row, encode_status
 from hrm_core.runs.snapshots import write_meta
 
-PAYLOADS = (
-    "\x1b]52;c;cHduZWQ=\x07",  # clipboard
-    "\x1b]0;pwned\x07",  # title
-    "\x1b[2J",  # clear
-    "\x1b[6n",  # report the cursor
-    "\x1bc",  # reset
-    "\x1b[31mRED",  # a colour of theirs
-    "\x9b31mRED",  # C1 CSI
-    "\x9d0;pwned\x9c",  # C1 OSC
-    "\u202egnp.exe",  # right to left
-    "a\rb\x08\x08\x05",
-    "\x7f\x00",
-    "[bold red]markup[/]",
-)
-ALL = " ".join(PAYLOADS)
 NAMED = ALL.replace("\x00", "").replace("/", "|")[:90]  # as a file's name
 # Colours; and what rich's progress bar sends: cursor off and on, line erased, a line up.
 OURS = re.compile(rb"\x1b\[[0-9;]*m|\x1b\[\?25[lh]|\x1b\[2K|\x1b\[1A")
@@ -138,20 +124,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (runs / "torn").mkdir()
     (runs / "torn" / "launch.json").write_text(json.dumps({"process": {"host": ALL}}))
     (runs / "torn" / "output.txt").write_text(ALL)
-    entry = {
-        "id": "1",
-        "experiment": ALL,
-        "overrides": [ALL],
-        "name": ALL,
-        "state": "held",
-        "reason": ALL,
-        "after": ALL,
-    }
-    (runs / "queue").mkdir()
-    (runs / "queue" / "queue.json").write_text(
-        json.dumps({"format": 1, "stopped": ALL, "next_id": 2, "entries": [entry]})
-    )
-    (runs / "queue" / "log.txt").write_text(ALL)
+    queue = write_hostile_queue(runs, ALL)
+    (queue / "log.txt").write_text(ALL)
     mine = folder / "config" / "hrm-console" / "experiments"
     mine.mkdir(parents=True)
     (mine / "evil.toml").write_text(f"title = {json.dumps(ALL)}\nbase = {json.dumps(ALL)}\n")
@@ -225,7 +199,7 @@ def test_no_command_on_hostile_files_and_words_sends_a_payload(place: Path, word
 
 
 def test_what_is_looked_for_is_found() -> None:
-    for payload in PAYLOADS[:-1]:
+    for payload in PAYLOADS:
         assert foreign(f"text {payload} more\r\n".encode()) != [], payload
     assert foreign(b"\x1b[1mname\x1b[0m\r\n\x1b[?25l\x1b[2K\xe2\x90\x9b[2J [bold red]\r\n") == []
 

@@ -270,6 +270,8 @@ def test_odd_files_count_as_missing_and_do_not_block(tmp_path: Path, what: str) 
             path.chmod(0)
     read_everything(tmp_path)
     read_everything(tmp_path / "none")
+    assert metrics_rows(tmp_path) == evaluation_rows(tmp_path) == events(tmp_path) == []
+    assert read_run(tmp_path).step is None
 
 
 def test_the_rows_of_a_long_run_are_all_read(tmp_path: Path) -> None:

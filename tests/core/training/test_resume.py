@@ -17,29 +17,11 @@ from hrm_core.runs.layout import RunFolder
 from hrm_core.runs.reader import evaluation_rows, events, metrics_rows, read_run
 from hrm_core.runs.records import without_clocks
 from hrm_core.runs.snapshots import latest_good
+from hrm_core.torture.bench import SMALL_RUN
 from hrm_core.training.checkpoint import load_snapshot
 
 # Whole processes that import torch and train: minutes on a machine that others use too.
 pytestmark = pytest.mark.timeout(600)
-
-SMALL = [
-    "training.max_steps=40",
-    "training.deterministic=true",
-    "training.threads=1",
-    "training.dtype=fp32",
-    "training.batch=8",
-    "training.log_every=5",
-    "training.checkpoint_every=10",
-    "training.fast_validation_every=10",
-    "training.full_validation_every=20",
-    "schedule.warmup=5",
-    "model.hidden=64",
-    "model.h_layers=1",
-    "model.l_layers=1",
-    "halting.max_segments=3",
-    "evaluation.views=2",
-    "evaluation.segment_grids=2",
-]
 
 
 def command(arc1_file: Path, runs: Path, *words: str) -> list[str]:
@@ -55,7 +37,7 @@ def train(arc1_file: Path, runs: Path, *words: str) -> subprocess.CompletedProce
 def straight(arc1_file: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """40 steps without a stop."""
     runs = tmp_path_factory.mktemp("straight")
-    done = train(arc1_file, runs, "run", "demo", *SMALL, "--name", "one")
+    done = train(arc1_file, runs, "run", "demo", *SMALL_RUN, "--name", "one")
     assert done.returncode == 0, done.stderr + done.stdout
     return RunFolder(runs / "one")
 
@@ -76,7 +58,7 @@ def assert_same_run(one: RunFolder, other: RunFolder, steps: list[int]) -> None:
 def test_killed_and_resumed_equals_left_alone(straight: RunFolder, arc1_file: Path, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "two")
     child = subprocess.Popen(
-        command(arc1_file, tmp_path, "run", "demo", *SMALL, "--name", "two"),
+        command(arc1_file, tmp_path, "run", "demo", *SMALL_RUN, "--name", "two"),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -144,7 +126,7 @@ def test_longer_run_restarts_before_the_decay(straight: RunFolder, arc1_file: Pa
 def test_a_stopped_run_keeps_its_step_and_goes_on(arc1_file: Path, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "three")
     child = subprocess.Popen(
-        command(arc1_file, tmp_path, "run", "demo", *SMALL, "--name", "three"), stdout=subprocess.PIPE, text=True
+        command(arc1_file, tmp_path, "run", "demo", *SMALL_RUN, "--name", "three"), stdout=subprocess.PIPE, text=True
     )
     while not metrics_rows(folder):
         assert child.poll() is None

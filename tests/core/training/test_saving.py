@@ -8,12 +8,11 @@ import signal
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from small_trainer import TINY_MODEL, make_trainer
+from small_trainer import QUIET, TINY_MODEL, events_of, make_trainer
 
 from hrm_core.recipe.lay import build_recipe
 from hrm_core.runs.control import request
@@ -28,20 +27,12 @@ from hrm_core.training.trainer import Trainer
 COURSE = (
     "training.max_steps=12",
     "training.checkpoint_every=4",
-    "training.fast_validation_every=100",
-    "training.full_validation_every=100",
-    "training.threads=1",
-    "schedule.warmup=2",
-    "schedule.kind=constant",
+    *QUIET,
 )
 
 
 def make(arc1_file: Path, folder: Path, *overrides: str) -> Trainer:
     return make_trainer(arc1_file, folder, (*COURSE, *overrides))
-
-
-def found(folder: Path, kind: str) -> list[dict[str, Any]]:
-    return [event for event in events(folder) if event["kind"] == kind]
 
 
 @pytest.fixture
@@ -71,11 +62,11 @@ def test_steps_go_on_and_what_lands_is_the_state_as_it_was(
             trainer.saver.look()
         assert trainer.progress.step == 3
         assert trainer.progress.last_checkpoint_step is None
-        assert not folder.exists() and not found(tmp_path / "run", "checkpoint")
+        assert not folder.exists() and not events_of(tmp_path / "run", "checkpoint")
         gate.set()
         trainer.saver.finish()
     assert trainer.progress.last_checkpoint_step == 0
-    assert [event["step"] for event in found(tmp_path / "run", "checkpoint")] == [0]
+    assert [event["step"] for event in events_of(tmp_path / "run", "checkpoint")] == [0]
     stored = load_file(folder / STATE)
     assert stored.keys() == then.keys()
     assert all(torch.equal(stored[name], tensor) for name, tensor in then.items())
@@ -103,7 +94,7 @@ def test_one_save_at_a_time_and_the_end_waits_for_the_last(
     with trainer.writer:
         assert trainer.run() == "finished"
     assert most == [1]
-    assert [event["step"] for event in found(tmp_path / "run", "checkpoint")] == [2, 4, 6, 8, 10, 12]
+    assert [event["step"] for event in events_of(tmp_path / "run", "checkpoint")] == [2, 4, 6, 8, 10, 12]
     assert [path.name for path in newest_first(tmp_path / "run" / "checkpoints")] == ["step-00000012", "step-00000010"]
     assert read_run(tmp_path / "run").status["last_checkpoint_step"] == 12
     kinds = [event["kind"] for event in events(tmp_path / "run")]
@@ -134,7 +125,7 @@ def test_a_stop_in_the_middle_of_a_save_keeps_both(arc1_file: Path, tmp_path: Pa
         request(tmp_path / "run", "stop")
         threading.Timer(0.3, gate.set).start()
         assert trainer.run() == "stopped"
-    assert [event["step"] for event in found(tmp_path / "run", "checkpoint")] == [0, 1]
+    assert [event["step"] for event in events_of(tmp_path / "run", "checkpoint")] == [0, 1]
     assert [path.name for path in newest_first(tmp_path / "run" / "checkpoints")] == ["step-00000001", "step-00000000"]
 
 
@@ -158,8 +149,8 @@ def test_a_signal_in_the_middle_of_a_save_stops_with_a_checkpoint(
     thread.join()
     step = trainer.progress.step
     assert 4 <= step < 12
-    assert [event["step"] for event in found(tmp_path / "run", "checkpoint")] == sorted({4, step})
-    assert found(tmp_path / "run", "stopped")[0]["reason"] == f"signal {number.name}"
+    assert [event["step"] for event in events_of(tmp_path / "run", "checkpoint")] == sorted({4, step})
+    assert events_of(tmp_path / "run", "stopped")[0]["reason"] == f"signal {number.name}"
     good = latest_good(tmp_path / "run" / "checkpoints")
     assert good is not None and good.name == f"step-{step:08d}"
 
@@ -182,7 +173,7 @@ def test_a_rollback_passes_over_a_damaged_checkpoint_and_says_so(arc1_file: Path
         trainer._one_step()
         trainer._rollback()
         assert trainer.progress.step == 2
-        (event,) = found(tmp_path / "run", "checkpoint_damaged")
+        (event,) = events_of(tmp_path / "run", "checkpoint_damaged")
         assert (event["folder"], event["instead"], event["step"]) == ("step-00000004", "step-00000002", 4)
         assert event["problems"] == ["state.safetensors has changed since it was written"]
         assert trainer.run() == "finished"
@@ -200,9 +191,9 @@ def test_a_resume_passes_over_a_damaged_checkpoint_and_says_so(arc1_file: Path, 
     (folder / "result.json").unlink()
     damage(folder / "checkpoints" / "step-00000012")
     assert session.resume_run(folder) == "finished"
-    (event,) = found(folder, "checkpoint_damaged")
+    (event,) = events_of(folder, "checkpoint_damaged")
     assert (event["folder"], event["instead"]) == ("step-00000012", "step-00000008")
-    assert [event["step"] for event in found(folder, "resumed")] == [8]
+    assert [event["step"] for event in events_of(folder, "resumed")] == [8]
     assert [row["step"] for row in metrics_rows(folder)] == list(range(1, 13))
     assert {path.name for path in (folder / "checkpoints").iterdir()} == {"step-00000012", "step-00000008"}
 
@@ -229,7 +220,7 @@ def test_a_run_killed_after_its_last_checkpoint_makes_no_step_more(arc1_file: Pa
     before = (last / STATE).read_bytes()
     last.rename(last.with_name(".step-00000012.old-1-0123abcd"))
     assert session.resume_run(folder) == "finished"
-    assert [event["step"] for event in found(folder, "resumed")] == [12]
+    assert [event["step"] for event in events_of(folder, "resumed")] == [12]
     assert [row["step"] for row in metrics_rows(folder)] == list(range(1, 13))
     assert newest_first(folder / "checkpoints")[0] == last
     assert (last / STATE).read_bytes() == before

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import torch
-from small_trainer import make_trainer
+from small_trainer import QUIET, events_of, make_trainer
 
 from hrm_core.errors import UserError
 from hrm_core.learning.lanes import LaneState
-from hrm_core.runs.reader import events, metrics_rows, read_policy
+from hrm_core.runs.reader import metrics_rows, read_policy
 from hrm_core.training import step as step_module
 from hrm_core.training import trainer as trainer_module
 from hrm_core.training.graphs import captured_or_eager
@@ -27,21 +27,13 @@ COURSE = (
     "training.batch=2",
     "training.accumulation=2",
     "training.checkpoint_every=4",
-    "training.fast_validation_every=100",
-    "training.full_validation_every=100",
-    "training.threads=1",
-    "schedule.warmup=2",
-    "schedule.kind=constant",
+    *QUIET,
 )
 REPLAY = ("techniques.replay.capacity=20", "techniques.replay.window=100")
 
 
 def make(arc1_file: Path, folder: Path, *overrides: str) -> Trainer:
     return make_trainer(arc1_file, folder, (*COURSE, *overrides))
-
-
-def found(folder: Path, kind: str) -> list[dict[str, Any]]:
-    return [event for event in events(folder) if event["kind"] == kind]
 
 
 def short_of_memory(monkeypatch: pytest.MonkeyPatch, trainer: Trainer, at: int, most: int) -> None:
@@ -74,7 +66,7 @@ def test_half_the_piece_and_back_to_where_nothing_had_failed(
     short_of_memory(monkeypatch, trainer, at, 1)
     with trainer.writer:
         assert trainer.run() == "finished"
-    (event,) = found(folder, "out_of_memory")
+    (event,) = events_of(folder, "out_of_memory")
     assert (event["step"], event["pieces_before"], event["pieces"], event["slots"]) == (at, 2, 1, 4)
     assert (event["when"], event["back_to"]) == ("in a step", back)
     log = (folder / "log.txt").read_text()
@@ -124,9 +116,9 @@ def test_a_capture_that_does_not_fit_is_made_anew_with_smaller_pieces(
     assert limits == [4, 2, 1]
     with trainer.writer:
         assert trainer.run() == "finished"
-    assert [event["pieces"] for event in found(tmp_path / "run", "out_of_memory")] == [2, 1]
-    assert {event["when"] for event in found(tmp_path / "run", "out_of_memory")} == {"while the step was captured"}
-    assert not found(tmp_path / "run", "rollback")
+    assert [event["pieces"] for event in events_of(tmp_path / "run", "out_of_memory")] == [2, 1]
+    assert {event["when"] for event in events_of(tmp_path / "run", "out_of_memory")} == {"while the step was captured"}
+    assert not events_of(tmp_path / "run", "rollback")
 
 
 def test_single_slots_that_do_not_fit_end_it_with_a_remedy(
@@ -140,7 +132,7 @@ def test_single_slots_that_do_not_fit_end_it_with_a_remedy(
     ):
         trainer.run()
     assert caught.value.exit_code == 1
-    assert [event["pieces"] for event in found(tmp_path / "run", "out_of_memory")] == [1]
+    assert [event["pieces"] for event in events_of(tmp_path / "run", "out_of_memory")] == [1]
 
 
 def test_other_errors_of_a_step_end_it(arc1_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
