@@ -234,21 +234,26 @@ def put_back_folders(folder: Path) -> None:
             _put_back(folder / name)
 
 
-def check_free_space(folder: Path, needed_bytes: int) -> None:
-    """UserError (exit 1) if the disk of `folder` has fewer than `needed_bytes` free; the folder need not exist yet."""
+def lack_of_space(folder: Path, needed_bytes: int) -> str:
+    """What is needed and what is free, where the disk of `folder` has less; else empty. The folder need not exist yet.
+    OSError if the disk cannot be asked."""
     place = folder
     while not place.exists() and place != place.parent:
         place = place.parent
+    free = shutil.disk_usage(place).free
+    if free >= needed_bytes:
+        return ""
+    return f"{needed_bytes / 2**20:.1f} MiB are needed and {free / 2**20:.1f} MiB are free"
+
+
+def check_free_space(folder: Path, needed_bytes: int) -> None:
+    """UserError (exit 1) if the disk of `folder` has fewer than `needed_bytes` free; the folder need not exist yet."""
     try:
-        free = shutil.disk_usage(place).free
+        lack = lack_of_space(folder, needed_bytes)
     except OSError as error:
         raise explain_os_error(error) from error
-    if free < needed_bytes:
-        raise UserError(
-            f"no space left for {clean(folder)}: {needed_bytes / 2**20:.0f} MiB are needed and "
-            f"{free / 2**20:.0f} MiB are free; make room or choose another folder.",
-            exit_code=1,
-        )
+    if lack:
+        raise UserError(f"no space left for {clean(folder)}: {lack}; make room or choose another folder.", exit_code=1)
 
 
 _REMEDIES: Final = {

@@ -35,7 +35,8 @@ def is_trouble(error: OSError) -> bool:
 
 def trouble_words(error: OSError) -> str:
     """What is wrong, in half a sentence, with the place where it was met."""
-    words = _WORDS.get(error.errno or 0, clean(error.strerror or error))
+    known, said = _WORDS.get(error.errno or 0), clean(error.strerror or error)
+    words = said if known is None else known if said == os.strerror(error.errno or 0) else f"{known}: {said}"
     named = isinstance(error.filename, (str, bytes, os.PathLike))
     return f"{words} ({clean(os.fsdecode(error.filename))})" if named else words
 

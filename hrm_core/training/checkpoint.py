@@ -23,7 +23,7 @@ from hrm_core.errors import UserError
 from hrm_core.model.hrm import HRM
 from hrm_core.recipe.schema import Recipe
 from hrm_core.recipe.toml_io import to_toml
-from hrm_core.runs.atomic import atomic_folder, check_free_space, naming
+from hrm_core.runs.atomic import atomic_folder, lack_of_space, naming
 from hrm_core.runs.snapshots import FORMAT, read_meta, refuse_newer_snapshot, verify_folder, write_meta
 from hrm_core.runs.text import clean
 from hrm_core.training.progress import Progress
@@ -101,12 +101,9 @@ def take_snapshot(
 def write_snapshot(final_path: Path, taken: Taken) -> None:
     """Writes a snapshot folder. OSError where there is no room (ENOSPC, also before anything is written) or the disk
     fails; nothing half-written stays, an older folder is kept until then."""
-    try:
-        check_free_space(final_path.parent, taken.size + SPARE_BYTES)
-    except UserError as error:
-        if isinstance(error.__cause__, OSError):
-            raise error.__cause__ from None
-        raise OSError(errno.ENOSPC, error.message, str(final_path)) from None
+    lack = lack_of_space(final_path.parent, taken.size + SPARE_BYTES)
+    if lack:
+        raise OSError(errno.ENOSPC, lack, str(final_path))
     taken.arrived()
     with naming(final_path), atomic_folder(final_path, replace=True) as folder:
         for name, data in taken.files.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from hrm_console.rows.listing import Alarm, RunLine
 from hrm_console.screens.run_bars import PAGES, banner_text, tabs_text
 from hrm_console.theme import FULL
 from hrm_console.views.run.config import Differences, by_source, config_rows, flat
+from hrm_console.views.run.describe import hint
 from hrm_console.views.run.differences import differences_of
 from hrm_console.views.run.words import bar, families_rows, halting_rows, values_rows
 from hrm_core.recipe.lay import build_recipe
@@ -170,3 +172,9 @@ def test_the_pages_fit_the_narrowest_usual_terminal_and_say_what_is_read():
     assert "alarms ▲1" in tabs_text("log", line, "", 1.0, FULL, 200).plain
     assert tabs_text("log", None, "1-2/9", 0.404, FULL, 200).plain.endswith("40 % read")
     assert banner_text(None, FULL, 80).plain == "" and "plateau" in banner_text(line, FULL, 80).plain
+
+
+def test_no_key_is_offered_where_only_room_on_the_disk_lets_a_run_go_on():
+    line = RunLine("one", Path("one"), "EXP-00", "paused")
+    assert "Press p" in hint(line)
+    assert hint(replace(line, alarms=(Alarm("disk_full", "No space.", "Make room."),))) == ""

@@ -32,6 +32,7 @@ from hrm_console.words import (
     table,
     wrap,
 )
+from hrm_core.runs import disk
 from hrm_core.runs.text import clean
 
 METRICS = (
@@ -53,6 +54,8 @@ EVENT_NOISE = frozenset({"checkpoint", "validation_skipped"})
 
 def hint(line: RunLine) -> str:
     """What the user can do with a run in this state, with the key."""
+    if any(alarm.name == disk.ALARM for alarm in line.alarms):
+        return ""  # the alarm says what to do; no key lets such a run go on
     return {
         "lost": "The process that trained this run is gone. Press r to resume it from its last checkpoint.",
         "failed": "The run failed; its log says why. Press r to try again from its last checkpoint.",

@@ -32,6 +32,8 @@ def test_what_a_disk_may_say(code: int, words: str) -> None:
     error = OSError(code, os.strerror(code), "here")
     assert disk.is_trouble(error)
     assert disk.trouble_words(error) == words
+    more = disk.trouble_words(OSError(code, "4.1 MiB are needed and 4.0 MiB are free", "here"))
+    assert more == words.replace(" (here)", ": 4.1 MiB are needed and 4.0 MiB are free (here)")
 
 
 def test_other_errors_are_no_trouble_of_the_disk() -> None:
