@@ -84,6 +84,7 @@ def evaluate(
     device: torch.device | str = "cpu",
     on_rows: Callable[[int], None] = _unwatched,
     by_lane: LaneEvaluator = whole_lane,
+    batch: int | None = None,
 ) -> Evaluation:
     """Evaluate a predictor on "val" or "eval".
 
@@ -91,12 +92,15 @@ def evaluate(
     any, nothing is warming up); `previous`: the run's earlier evaluation rows; `train_loss`: the last mean token loss
     of the training, for the alarms; `on_rows` is told how many of `num_predictions` each piece has done; `by_lane`: how
     a lane is evaluated, in as many parts as it likes (test-time training takes a task at a time,
-    `hrm_core/training/adapt.py`). UserError if the split has no pairs.
+    `hrm_core/training/adapt.py`); `batch`: how many grids at once (default: the recipe's), which changes nothing but
+    rounding. UserError if the split has no pairs.
     """
     started = time.perf_counter()
     lanes, in_split = chosen_pairs(dataset, recipe, split, kind)
     measures = _measures(dataset, recipe, lanes, kind)
-    runner = Runner(predictor, torch.device(device), recipe.evaluation.batch, on_rows, recipe.evaluation.may_halt)
+    runner = Runner(
+        predictor, torch.device(device), batch or recipe.evaluation.batch, on_rows, recipe.evaluation.may_halt
+    )
     oversize = dataset.oversize[split]
     outcomes = [part for pairs in lanes.values() for part in by_lane(runner, pairs, oversize, measures)]
     measured = _row(outcomes, dataset, recipe, kind)

@@ -59,14 +59,17 @@ def score_descriptors(
     split: Literal["val", "eval"],
     device: torch.device,
     on_rows: Callable[[int], None],
+    batch: int | None = None,
 ) -> dict[str, dict[str, float]]:
-    """The pairs of a full evaluation, each descriptor: share right, and share right of the majority class."""
+    """The pairs of a full evaluation, each descriptor: share right, and share right of the majority class. `batch`
+    pairs at once (default: the recipe's)."""
+    batch = batch or recipe.evaluation.batch
     lanes, _ = chosen_pairs(dataset, recipe, split, "full")
     table, majority = rule_labels(dataset.tasks.descriptors), torch.tensor(majority_classes(dataset))
     right, trivial, count = torch.zeros(len(RULE_CLASSES)), torch.zeros(len(RULE_CLASSES)), 0
     for pairs in lanes.values():
         moved, view = pairs.to(device), as_published(pairs.to(device))
-        for rows in torch.arange(pairs.num_pairs, device=device).chunk(-(-pairs.num_pairs // recipe.evaluation.batch)):
+        for rows in torch.arange(pairs.num_pairs, device=device).chunk(-(-pairs.num_pairs // batch)):
             identity = Identity(view.task[rows], view.dihedral[rows], view.colors[rows], view.augmentation[rows])
             change = (view.dihedral[rows], view.colors[rows], view.offset[rows])
             tokens, _ = lay(moved.input, moved.target, moved.sizes, view.index[rows], *change)
@@ -83,7 +86,11 @@ def score_descriptors(
 
 
 def rule_head_row(
-    model: HRM, dataset: Dataset, split: Literal["val", "eval"], on_rows: Callable[[int], None]
+    model: HRM,
+    dataset: Dataset,
+    split: Literal["val", "eval"],
+    on_rows: Callable[[int], None],
+    batch: int | None = None,
 ) -> dict[str, Any]:
     """The entry `rule_head` of an evaluation row; nothing where the model has no such head."""
     if model.rule_head is None:
@@ -92,4 +99,4 @@ def rule_head_row(
     def reads(tokens: Tensor, identity: Identity, side: int) -> Tensor:
         return read_without_row(model, tokens, identity, side)
 
-    return {"rule_head": score_descriptors(reads, dataset, model.recipe, split, model.device, on_rows)}
+    return {"rule_head": score_descriptors(reads, dataset, model.recipe, split, model.device, on_rows, batch)}

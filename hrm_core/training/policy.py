@@ -21,14 +21,15 @@ HALVED = 0.5
 @final
 @dataclass
 class Policy:
-    """Counts of non-finite steps and the factors on learning rate and noise that they led to; `pieces`: the most slots
-    that fit into memory together, None where it never ran out."""
+    """Counts of non-finite steps and the factors on learning rate and noise that they led to; `pieces` and `grids`: the
+    most slots of a step and grids of a validation that fit into memory together, None where it never ran out."""
 
     lr_factor: float = 1.0
     nonfinite: int = 0
     recent: list[int] = field(default_factory=list)
     noise_factor: float = 1.0
     pieces: int | None = None
+    grids: int | None = None
 
     def nonfinite_step(self, step: int, count: int, has_noise: bool = False) -> str:
         """Takes `count` bad steps at about `step` in; says what to do: "lower", "rollback" or "stop"."""
@@ -55,11 +56,12 @@ class Policy:
     def from_json(cls, data: dict[str, Any]) -> Policy:
         """From policy.json; what is missing or of another type counts as fresh."""
         fresh = cls()
-        recent, pieces = data.get("recent"), data.get("pieces")
+        recent, pieces, grids = data.get("recent"), data.get("pieces"), data.get("grids")
         return cls(
             float(data.get("lr_factor", fresh.lr_factor)),
             int(data.get("nonfinite", 0)),
             [int(step) for step in recent] if isinstance(recent, list) else [],
             float(data.get("noise_factor", fresh.noise_factor)),
             pieces if isinstance(pieces, int) and pieces >= 1 else None,
+            grids if isinstance(grids, int) and grids >= 1 else None,
         )

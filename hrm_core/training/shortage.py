@@ -2,7 +2,7 @@
 
 Training room: an error -> whether it is that; StepParts -> half as many slots at a time, and the state of step 0. The
 slots S of a step stay what they are, so the run is the same but for rounding. Where to go back to is the trainer's
-affair.
+affair, validations are `validation_memory.py`'s.
 """
 
 from __future__ import annotations
@@ -22,11 +22,17 @@ REMEDY = (
 )
 
 
+# What torch raises where the host has no more, and no class tells it from other errors.
+HOST_WORDS = "DefaultCPUAllocator: can't allocate memory"
+
+
 def is_out_of_memory(error: BaseException | None) -> bool:
     """Whether an error is a lack of memory, or came up while one was being dealt with, as in a capture cut short."""
     seen = 0
     while error is not None and seen < 20:
-        if isinstance(error, torch.OutOfMemoryError):
+        if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+            return True
+        if isinstance(error, RuntimeError) and HOST_WORDS in str(error):
             return True
         error, seen = error.__cause__ or error.__context__, seen + 1
     return False
@@ -50,8 +56,13 @@ def clear_step(parts: StepParts) -> None:
     parts.flat.gradients.zero_()
     for lane in parts.lanes:
         lane.row_gradients.zero_()
+    give_back(parts.model.device)
+
+
+def give_back(device: torch.device) -> None:
+    """Gives memory back that nothing holds any more. Call it outside the `except`, whose traceback holds much."""
     gc.collect()
-    if parts.model.device.type == "cuda":
+    if device.type == "cuda":
         torch.cuda.empty_cache()
 
 

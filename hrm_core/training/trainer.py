@@ -78,7 +78,7 @@ class Trainer:
         if policy.pieces is not None and parts.limit is not None:
             parts.limit.slots = min(parts.limit.slots, policy.pieces)
         self.step = self._make_step()
-        self.validator = Validator(parts, dataset, writer, progress, say)
+        self.validator = Validator(parts, dataset, writer, progress, say, policy)
         self.schedule = progress.plan.schedule(self.recipe)
         self._follow_plan()
         self.budget_s = parse_time(self.recipe.training.time_budget).seconds
@@ -121,7 +121,7 @@ class Trainer:
         while True:
             try:
                 return make_step(self.parts, self.say)
-            except RuntimeError as error:
+            except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
             self._halve("while the step was captured")
@@ -162,7 +162,7 @@ class Trainer:
         try:
             self.step()
             return True
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
         self.step = partial(train_step, self.parts)
@@ -309,7 +309,7 @@ class Trainer:
     def _take_up(self) -> None:
         """Makes anew what hangs on the state, after that has gone back."""
         self.step = self._make_step()
-        self.validator = Validator(self.parts, self.dataset, self.writer, self.progress, self.say)
+        self.validator = Validator(self.parts, self.dataset, self.writer, self.progress, self.say, self.policy)
         self.schedule = self.progress.plan.schedule(self.recipe)
         self._follow_plan()
 

@@ -16,15 +16,16 @@ from hrm_core.evaluation.changes import changes
 from hrm_core.evaluation.evaluate import Evaluation, evaluate, validation_split
 from hrm_core.evaluation.predictions import task_records
 from hrm_core.evaluation.rule_head import rule_head_row
-from hrm_core.model.inference import Predictor
 from hrm_core.runs.predictions import read_predictions, steps_kept
 from hrm_core.runs.reader import evaluation_rows, log_tail
 from hrm_core.runs.snapshots import newest_first, step_of
 from hrm_core.runs.writer import RunWriter
 from hrm_core.training.checkpoint import save_snapshot
+from hrm_core.training.policy import Policy
 from hrm_core.training.progress import Progress
 from hrm_core.training.step import StepParts
 from hrm_core.training.validation_gate import Decay, EarlyStop, ValidationGate
+from hrm_core.training.validation_memory import ValidationMemory
 
 BEAT_EVERY_S = 5.0
 LOG_WINDOW_LINES = 200
@@ -37,7 +38,13 @@ class Validator:
     """Validates one run. `say` writes a line to the log and, in the foreground, to the terminal."""
 
     def __init__(
-        self, parts: StepParts, dataset: Dataset, writer: RunWriter, progress: Progress, say: Callable[[str], None]
+        self,
+        parts: StepParts,
+        dataset: Dataset,
+        writer: RunWriter,
+        progress: Progress,
+        say: Callable[[str], None],
+        policy: Policy,
     ) -> None:
         recipe = parts.recipe
         self.parts = parts
@@ -48,7 +55,7 @@ class Validator:
         self.split: Literal["val", "eval"] = validation_split(recipe)
         self.gate = ValidationGate(recipe.training.patience, recipe.training.early_stop, progress.gate)
         self.previous: list[dict[str, Any]] = evaluation_rows(writer.layout)
-        self.predictor = Predictor(parts.model)
+        self.memory = ValidationMemory(parts, writer, progress, policy, say)
         self._beaten = time.monotonic()
         if not (writer.layout.predictions / "tasks.jsonl.gz").exists():
             writer.tasks(task_records(dataset, self.split))
@@ -59,10 +66,13 @@ class Validator:
             self.writer.beat()
 
     def _evaluate(self, kind: Literal["fast", "full"]) -> Evaluation:
+        return self.memory.within(lambda grids: self._evaluate_with(kind, grids))
+
+    def _evaluate_with(self, kind: Literal["fast", "full"], grids: int) -> Evaluation:
         parts, progress = self.parts, self.progress
         with parts.evaluation_weights():
             return evaluate(
-                self.predictor,
+                self.memory.predict,
                 self.dataset,
                 parts.recipe,
                 self.split,
@@ -74,7 +84,13 @@ class Validator:
                 train_loss=progress.train_loss,
                 device=parts.model.device,
                 on_rows=self._beat,
+                batch=grids,
             )
+
+    def _rule_head(self, grids: int) -> dict[str, Any]:
+        self.memory.saw(grids)
+        with self.parts.evaluation_weights():
+            return rule_head_row(self.parts.model, self.dataset, self.split, self._beat, grids)
 
     def fast(self) -> None:
         """A fast validation, its row and its alarms."""
@@ -102,8 +118,7 @@ class Validator:
         before = steps_kept(self.writer.layout)[-1:]
         earlier = [record for step in before for record in read_predictions(self.writer.layout, step)]
         row |= changes(earlier, evaluation.predictions)
-        with self.parts.evaluation_weights():
-            row |= rule_head_row(self.parts.model, self.dataset, self.split, self._beat)
+        row |= self.memory.within(self._rule_head)
         self._record(row)
         archived = [step for path in newest_first(self.writer.layout.archive) if (step := step_of(path)) is not None]
         self.writer.predictions(progress.step, evaluation.predictions, keep=[*archived, progress.step])
