@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, final
@@ -17,7 +18,7 @@ ALARM = {
     "sentence": "2 % of the predicted grids change when the input is swapped (threshold 10 %).",
     "advice": "Re-inject the input: model.inject_input=true.",
 }
-PATIENCE = 400
+PATIENCE_S = 60.0
 
 
 def metrics_row(step: int, max_steps: int = 1000) -> dict[str, Any]:
@@ -137,7 +138,8 @@ def until() -> Callable[[Pilot[Any], Callable[[], object]], Awaitable[None]]:
     """`await until(pilot, condition)`: lets the app work until it holds, and fails with what the screen says."""
 
     async def wait(pilot: Pilot[Any], condition: Callable[[], object]) -> None:
-        for _ in range(PATIENCE):
+        end = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end:
             if condition():
                 return
             await pilot.pause(0.02)

@@ -9,9 +9,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
+from machine_speed import slowness
 
 from hrm_console.app import ConsoleApp
 from hrm_console.rooms import ROOMS
@@ -137,15 +139,21 @@ def victim(runs):
     child.stdout.close()
 
 
-async def test_a_run_killed_with_9_is_lost_within_five_seconds_and_resume_is_offered(runs, until, shown, victim):
+async def test_a_run_killed_with_9_is_lost_within_five_seconds_and_resume_is_offered(
+    runs, until, shown, victim, monkeypatch
+):
+    """Counted in looks at the run, which come every LIVING_S and a tick: a busy machine makes the seconds longer."""
+    looks, read = [], watching.read_run
+    monkeypatch.setattr(watching, "read_run", lambda *given: looks.append(1) or read(*given))
+    assert 2 * (watching.LIVING_S + 0.5) < 5
     app = ConsoleApp(runs.folder, tick_s=0.5)
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await until(pilot, lambda: app.runs and app.runs[0].state == "running")
         victim.send_signal(signal.SIGKILL)
         victim.wait()
-        began = time.monotonic()
+        before = len(looks)
         await until(pilot, lambda: app.runs[0].state == "lost")
-        assert time.monotonic() - began < 5
+        assert len(looks) - before <= 2  # one may have been under way, and the next sees it
         await until(pilot, lambda: "Press r" in shown(app))
 
 
@@ -162,12 +170,13 @@ async def test_stopping_asks_once_and_can_kill(runs, until, shown, victim):
 
 
 async def test_a_slow_disk_slows_no_key(runs, until, shown, monkeypatch):
-    """Every reading of a run takes a second here; the keys between are answered at once."""
+    """No reading of a run ends here before the keys have been answered."""
     make_three(runs)
-    read = watching.read_run
+    read, answered, in_vain = watching.read_run, threading.Event(), []
 
     def slowly(*given):
-        time.sleep(1.0)
+        if not answered.wait(60):
+            in_vain.append(given)
         return read(*given)
 
     monkeypatch.setattr(watching, "read_run", slowly)
@@ -176,11 +185,12 @@ async def test_a_slow_disk_slows_no_key(runs, until, shown, monkeypatch):
         await pilot.pause(0.2)
         assert not app.runs_known
         for _ in range(3):
-            began = time.monotonic()
             await pilot.press("question_mark")
             await until(pilot, lambda: "which has the focus" in shown(app) or "Everywhere" in shown(app))
             await pilot.press("escape")
-            assert time.monotonic() - began < 2.5
+            await until(pilot, lambda: "Everywhere" not in shown(app))
+        assert not app.runs_known and not in_vain
+        answered.set()
         await until(pilot, lambda: len(app.runs) == 3)
 
 
@@ -217,4 +227,4 @@ async def test_nothing_blocks_the_event_loop_while_a_long_run_is_opened(runs, un
         await watching
     gc.unfreeze()
     print(f"longest turn {longest:.3f} s")
-    assert longest < 0.4
+    assert longest < 0.4 * slowness()

@@ -6,6 +6,7 @@ import time
 
 import pytest
 from hostile_text import ALL, dangerous
+from machine_speed import slowness
 
 from hrm_console.app import ConsoleApp
 from hrm_console.rows.log_search import AROUND, Found, hits_of, search, window_rows
@@ -21,11 +22,13 @@ from tests.console.test_console_run_words import HALTING
 def test_a_hundred_thousand_lines_are_searched_at_once(tmp_path):
     log = tmp_path / "log.txt"
     log.write_text("".join(f"2026-11-27 08:51:26 step {step}: loss 1.25, something more\n" for step in range(100_000)))
-    began = time.perf_counter()
-    found = search((tmp_path / "none", log), "STEP 99999:")
-    spent = time.perf_counter() - began
+    seconds = []
+    for _ in range(3):  # processor time, the best of three: other work on the machine is not ours to measure
+        began = time.process_time()
+        found = search((tmp_path / "none", log), "STEP 99999:")
+        seconds.append(time.process_time() - began)
     assert found.hits == (99_999,) and len(found.lines) == 100_000 and not found.cut
-    assert spent < 1.0
+    assert min(seconds) < 1.0 * slowness()
     rows, at = window_rows(found, 0, FULL, 80)
     assert len(rows) == AROUND + 1 and rows[at].plain.startswith("▶2026") and "99999" in rows[at].plain
 

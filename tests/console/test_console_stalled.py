@@ -34,13 +34,13 @@ def test_a_line_that_stalls_harms_no_run_and_the_console_comes_back(runs):
             terminal.send(b"y")  # many repaints, which nobody takes
             time.sleep(0.02)
         writer.metrics({"step": step + 10, "elapsed_s": 1e4, "loss": 0.8642, "grad_norm": 1.0, "lr": 0.1})
-        assert worst < 1.0
+        assert worst < STALL_S / 2  # a write that waits for the terminal waits to the end of the stall
         assert terminal.child.poll() is None
-        assert terminal.wait_for(lambda text: "train 0.8642" in text, 30.0) is not None
+        assert terminal.wait_for(lambda text: "train 0.8642" in text, 60.0) is not None
         assert metrics_rows(folder)[-1]["step"] == step + 10
         terminal.rest(0.5)
         terminal.send(b"?")
-        assert terminal.wait_for(lambda text: "help" in text.lower(), 10.0) is not None
+        assert terminal.wait_for(lambda text: "help" in text.lower(), 60.0) is not None
         terminal.send(b"\x1b")
         terminal.rest(0.5)
     finally:

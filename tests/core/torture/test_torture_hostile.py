@@ -113,7 +113,7 @@ def test_the_payload_fires_where_somebody_loads_it(runner: Runner, tmp_path: Pat
     ):
         (tmp_path / name).write_bytes(data)
         argv = [sys.executable, "-c", load.format(str(tmp_path / name))]
-        subprocess.run(argv, capture_output=True, timeout=60, check=False)
+        subprocess.run(argv, capture_output=True, timeout=110, check=False)
         assert marker.exists(), name
         marker.unlink()
 

@@ -20,7 +20,7 @@ import time
 import hrm_core.runs.writer as module
 def in_place(path, data):
     path.write_bytes(data[: len(data) // 2])
-    time.sleep(0.002)
+    time.sleep(0.02)  # far longer than it is whole: most reads meet it torn, on a busy machine too
     path.write_bytes(data)
 module.write_bytes = in_place
 """
@@ -32,11 +32,13 @@ module._Appended.append = lambda self, line: (append(self, line[:5] + b"\\n"), a
 FOLDERS_IN_PARTS = """
 import contextlib, time
 import hrm_core.runs.atomic as module
+import hrm_core.runs.snapshots as snapshots
 @contextlib.contextmanager
 def in_parts(place, replace=False):
     place.mkdir(exist_ok=True)
-    time.sleep(0.005)
     yield place
+whole = snapshots.write_meta
+snapshots.write_meta = lambda folder, meta: (time.sleep(0.05), whole(folder, meta))  # most of its life it is torn
 module.atomic_folder = in_parts
 """
 
@@ -73,7 +75,8 @@ def test_a_broken_writer_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_writer_that_ends_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ended = readers._WRITER.replace("    step += 1\n", "    step += 1\n    assert step < 40, 'no more'\n")
     monkeypatch.setattr(readers, "_WRITER", ended)
-    rows = found(tmp_path, monkeypatch, "", 3000)
+    monkeypatch.setattr(readers, "_wait_for_writer", lambda folder, child: child.wait())
+    rows = found(tmp_path, monkeypatch, "", 300)
     assert not any(row.passed for row in rows.values()), rows
     assert "no more" in rows["status read"].lost
 

@@ -43,8 +43,8 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def words(folder: Path, *titles: str) -> dict[str, str]:
-    """What was told by title, once these are there (or after ten seconds)."""
-    end, found = time.monotonic() + 10, {}
+    """What was told by title, once these are there (or after a minute)."""
+    end, found = time.monotonic() + 60, {}
     while not set(titles) <= found.keys() and time.monotonic() < end:
         found = dict(json.loads(path.read_text()) for path in folder.glob("*.json"))
         time.sleep(0.02)

@@ -184,14 +184,22 @@ def test_a_signal_that_held_the_run_is_an_event(
     assert signal.getsignal(signal.SIGCONT) is before
 
 
-def test_pause_holds_and_continue_goes_on(arc1_file: Path, tmp_path: Path) -> None:
+def test_pause_holds_and_continue_goes_on(arc1_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = make(arc1_file, tmp_path / "run")
     seen: dict[str, Any] = {}
+    step, asked = trainer.step, threading.Event()
+
+    def held() -> None:  # no run ends before it is asked to pause, however late this machine is
+        assert trainer.progress.step < 20 or asked.wait(60)
+        step()
+
+    monkeypatch.setattr(trainer, "step", held)
 
     def steer() -> None:
         while not metrics_rows(tmp_path / "run"):
             time.sleep(0.01)
         request(tmp_path / "run", "pause")
+        asked.set()
         while read_run(tmp_path / "run").status.get("state") != "paused":
             time.sleep(0.01)
         seen["at"] = len(metrics_rows(tmp_path / "run"))
@@ -204,7 +212,7 @@ def test_pause_holds_and_continue_goes_on(arc1_file: Path, tmp_path: Path) -> No
     thread.start()
     with trainer.writer:
         assert trainer.run() == "finished"
-    thread.join(timeout=20)
+    thread.join(timeout=60)
     assert seen["at"] == seen["later"]
     found = kinds(tmp_path / "run")
     assert found.index("paused") < found.index("note") < found.index("continued") < found.index("finished")
