@@ -116,6 +116,8 @@ def no_data(case: Case) -> list[str]:
     place.unlink()
     digest_path(place).unlink()
     wrong = [f"the run ended with {child.wait()}"] if child.wait() != 0 else []
+    if len(event_rows(case.run, "data_missing")) != 1:
+        wrong.append(f"events data_missing: {event_rows(case.run, 'data_missing')}")
     wrong += ended(case.run, STEPS)
     longer = f"training.max_steps={STEPS + 10}"
     refused = resume(case, longer)
@@ -236,7 +238,7 @@ FAULTS: Final = (
         "data file removed",
         "while the run trains",
         "the run ends as usual; a resume says in a line or two to give --data, and goes on with it",
-        "no event, the run does not look at it again",
+        "event data_missing",
         no_data,
     ),
     Fault(

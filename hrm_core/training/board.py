@@ -14,6 +14,7 @@ from hrm_core.recipe.schema import Recipe
 from hrm_core.runs.throttling import ADVICE, slowed_by_heat
 from hrm_core.runs.writer import RunWriter
 from hrm_core.training.clocks import ClockWatch
+from hrm_core.training.data_watch import DataWatch
 from hrm_core.training.measures import status_of
 from hrm_core.training.progress import Progress
 from hrm_core.training.telemetry import Telemetry
@@ -38,6 +39,7 @@ class Board:
         self.state = "starting"
         self.disk_alarms: Callable[[], list[dict[str, Any]]] = list
         self.clocks = ClockWatch(self._gap)
+        self.data: DataWatch | None = None
         self._throttled = False
         self._shown_at = 0.0
 
@@ -55,6 +57,8 @@ class Board:
         self.clocks.look()
         progress, alarms = self.progress, self.recipe.alarms
         disk = self.disk_alarms()
+        if self.data is not None and not disk:  # on a full disk there may be no event of it for a while
+            self.data.look(force)
         status = status_of(
             progress,
             "paused" if disk else state,
@@ -71,6 +75,8 @@ class Board:
     def end(self, state: str, reason: str, last: Mapping[str, Any] | None) -> None:
         """The last event, status and line, and result.json; `last` is the row of the last full validation."""
         progress = self.progress
+        if self.data is not None:
+            self.data.look(force=True)
         self.writer.event(state, progress.step, reason=reason)
         self.say(f"{state} at step {progress.step}: {reason}")
         self.show(state, force=True)

@@ -38,6 +38,7 @@ from hrm_core.runs.text import clean
 from hrm_core.runs.user_settings import read_settings
 from hrm_core.runs.writer import RunWriter
 from hrm_core.training.checkpoint import load_progress
+from hrm_core.training.data_watch import watch_data
 from hrm_core.training.plan import Plan, make_plan
 from hrm_core.training.policy import Policy
 from hrm_core.training.progress import Progress
@@ -139,7 +140,7 @@ def start_run(
             say(note)
         # The run is whole by itself from its first step on: a resume does not need the snapshot, which may be gone.
         saved = None if source is None else nothing
-        return _train(writer, parts, dataset, Progress(make_plan(recipe)), Policy(), say, saved)
+        return _train(writer, parts, dataset, Progress(make_plan(recipe)), Policy(), say, data_path, saved)
 
 
 def resume_run(folder: Path, overrides: tuple[str, ...] = (), data: Path | None = None, echo: Say | None = None) -> str:
@@ -193,7 +194,8 @@ def resume_run(folder: Path, overrides: tuple[str, ...] = (), data: Path | None 
         # The new length is in a checkpoint before it is in the recipe: a kill between the two leaves no run that ends
         # where it did.
         longer = None if changed == recipe else keep_length
-        return _train(writer, parts, dataset, progress, Policy.from_json(read_policy(layout)), say, longer)
+        policy = Policy.from_json(read_policy(layout))
+        return _train(writer, parts, dataset, progress, policy, say, data_path, longer)
 
 
 def _train(
@@ -203,6 +205,7 @@ def _train(
     progress: Progress,
     policy: Policy,
     say: Say,
+    data_path: Path,
     saved: Callable[[], None] | None = None,
 ) -> str:
     """Runs the trainer, with the GPU's lock unless it is shared; what goes wrong ends in the log and in result.json.
@@ -219,6 +222,7 @@ def _train(
             lock = device_lock(f"GPU-{torch.cuda.get_device_properties(parts.model.device).uuid}").acquire()
         try:
             trainer = Trainer(writer, parts, dataset, progress, policy, say)
+            trainer.board.data = watch_data(data_path, writer, lambda: progress.step, say)
             if saved is not None:
                 trainer.checkpoint()
                 writer.patiently(saved)
