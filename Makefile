@@ -16,6 +16,9 @@ PYTEST_ARGS ?=
 TEST_JOBS ?= 2
 PARALLEL := -n $(TEST_JOBS) --dist loadfile --benchmark-disable
 
+# Compiled once, not at the start of every `hrm` of a test (a second each), even where the surroundings say so.
+unexport PYTHONDONTWRITEBYTECODE
+
 # $(call step,NAME,COMMAND): runs a command and prints how long it took.
 define step
 @begin=$$(date +%s.%N); printf '== %s\n' '$(1)'; $(2); \

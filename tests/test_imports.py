@@ -37,6 +37,11 @@ def test_recipes_and_run_folders_are_free_of_torch() -> None:
     assert loaded(names, (*NUMERIC, "textual", "rich", "click")) == "[]"
 
 
+def test_training_starts_without_scipy() -> None:
+    """It takes more than a second of every command that trains or goes on; objects and verdicts import it."""
+    assert loaded(["hrm_core.training.session"], ("scipy",)) == "[]"
+
+
 def test_the_console_is_free_of_torch_and_starts_without_recipes() -> None:
     assert loaded(["hrm_console.app"], (*NUMERIC, "plotext", "pydantic", "hrm_core.recipe.schema")) == "[]"
 

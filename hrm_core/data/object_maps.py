@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
 from torch import Tensor
 
 from hrm_core.data.grids import NUM_COLORS, OUTSIDE
@@ -92,6 +91,8 @@ def _label_all(fields: NDArray[np.uint8], neighbors: int) -> tuple[Integers, int
     """(N, side, side) number of each cell's object among all grids' objects, from 1; and how many there are."""
     if neighbors not in (4, 8):
         raise ValueError(f"neighbors is {neighbors}, not 4 or 8")
+    from scipy import ndimage  # a third of a second, which only a run that looks for objects waits for
+
     within = np.zeros((3, 3, 3), np.bool_)
     within[1] = EIGHT if neighbors == 8 else FOUR  # cells of different grids do not touch
     numbers = np.zeros(fields.shape, np.int64)

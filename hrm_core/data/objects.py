@@ -12,7 +12,6 @@ from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from hrm_core.data.grids import Grid
 
@@ -75,6 +74,8 @@ def _labelled(
     """For each colour that makes objects: the colour, the number of its object in each cell, their bounding boxes."""
     if neighbors not in (4, 8):
         raise ValueError(f"neighbors is {neighbors}, not 4 or 8")
+    from scipy import ndimage  # a third of a second, which only a run that looks for objects waits for
+
     structure = EIGHT if neighbors == 8 else FOUR
     colors = [color for color in np.unique(grid).tolist() if color] if by_color else [MULTICOLOR]
     for color in colors:
