@@ -33,6 +33,7 @@ KINDS: Mapping[str, tuple[str, int, int]] = {
     "disk_full": ("disk full", WARN, 12),
     "out_of_memory": ("out of memory", WARN, 12),
     "checkpoint_damaged": ("damaged", WARN, 12),
+    "rows_missing": ("rows missing", WARN, 12),
     "data_missing": ("data gone", WARN, 12),
     "data_changed": ("data changed", WARN, 12),
     "clock_jumped": ("clock", QUIET, 5),

@@ -23,8 +23,9 @@ from hrm_console.rows.following import Following, Tails
 from hrm_console.rows.listing import RunLine, newest_first, run_line
 from hrm_console.rows.summaries import Known, Signature, read_list, write_list
 from hrm_core.runs.catalogue import is_run
+from hrm_core.runs.heartbeat import HeartbeatWatch
 from hrm_core.runs.layout import RunFolder
-from hrm_core.runs.reader import HeartbeatWatch, read_run
+from hrm_core.runs.reader import read_run
 
 __all__ = ["Lines", "Tails", "Watching", "run_folders", "signature_of"]
 

@@ -45,6 +45,7 @@ COMMANDS: dict[str, Entry] = {
     "list": Entry("runs_commands", "list_", "List the runs: state, step, score, alarms."),
     "show": Entry("runs_commands", "show", "Show a run: status, validations, alarms, curves."),
     "tail": Entry("runs_commands", "tail", "Follow the log of a run."),
+    "verify": Entry("verify_command", "verify", "Say whether every byte of a run is as it was written."),
     "eval": Entry("eval_command", "eval_", "Evaluate a run or snapshot on held-out tests."),
     "archive": Entry("archive_commands", "archive", "The bests of all runs: list, show, promote, pin, prune, export."),
     "compare": Entry("compare_command", "compare", "Verdicts: experiments or a sweep against their control."),

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from hrm_core.errors import UserError
 from hrm_core.runs.files import modified_s, string
+from hrm_core.runs.heartbeat import HeartbeatWatch
 from hrm_core.runs.layout import RunFolder
-from hrm_core.runs.reader import HeartbeatWatch, RunView, read_run
+from hrm_core.runs.reader import RunView, read_run
 from hrm_core.runs.text import clean
 
 

@@ -152,6 +152,19 @@ def read_predictions(folder: Path | RunFolder, step: int) -> Iterator[Row]:
     return _records(_paths(folder, step)[0])
 
 
+def whole(folder: Path | RunFolder, step: int) -> bool:
+    """Whether the records of a step are, byte for byte, those that its index was written for."""
+    packed, index_path = _paths(folder, step)
+    index, descriptor = _index(index_path), open_regular(packed)
+    if index is None or descriptor is None:
+        return False
+    size, crc = 0, 0
+    with open(descriptor, "rb", buffering=0):
+        while part := read_at(descriptor, size, 2**20):
+            size, crc = size + len(part), zlib.crc32(part, crc)
+    return (size, crc) == (integer(index, "bytes"), integer(index, "crc"))
+
+
 def read_tasks(folder: Path | RunFolder) -> Iterator[Row]:
     """The records of `tasks.jsonl.gz` in order, up to the first damaged one."""
     return _records(RunFolder.of(folder).predictions / TASKS_NAME)

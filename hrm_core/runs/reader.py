@@ -18,6 +18,7 @@ from typing import Final, final
 
 from hrm_core.errors import UserError
 from hrm_core.runs import disk, locks, throttling
+from hrm_core.runs.endings import full_disk_words, said_at_the_end
 from hrm_core.runs.files import (
     Row,
     integer,
@@ -32,11 +33,13 @@ from hrm_core.runs.files import (
     string,
 )
 from hrm_core.runs.formats import RUN_FORMAT, is_newer
+from hrm_core.runs.heartbeat import HeartbeatWatch
 from hrm_core.runs.launch import is_alive, same_host
 from hrm_core.runs.layout import RunFolder
 from hrm_core.runs.records import decode_row, decode_status
 from hrm_core.runs.tail import JsonlTail
 from hrm_core.runs.text import clean
+from hrm_core.runs.written import ends_early
 
 STATES: Final = ("starting", "running", "paused", "stopping", "finished", "stopped", "failed", "lost", "stalled")
 ENDED: Final = ("finished", "stopped", "failed")
@@ -109,27 +112,6 @@ def lift_of(evaluation: object, metric: str) -> float | None:
     written = number(mapping(evaluation, "lift"), metric)
     value, trivial = number(mapping(evaluation, "metrics"), metric), best_trivial(evaluation, metric)
     return written if written is not None else None if value is None or trivial is None else value - trivial[1]
-
-
-@final
-class HeartbeatWatch:
-    """Remembers when each run's heartbeat counter was last seen to change: age without trust in anybody's clock.
-
-    For a reader that goes on reading; give the same one to every call. A first sight falls back on the file's time.
-    """
-
-    def __init__(self) -> None:
-        self._seen: dict[Path, tuple[int, float]] = {}
-
-    def age_s(self, folder: Path, heartbeat: int, file_age_s: float) -> float:
-        """Seconds since `heartbeat` of the run was new."""
-        now = time.monotonic()
-        known = self._seen.get(folder)
-        if known is None or known[0] != heartbeat:
-            since = now - (file_age_s if known is None else 0.0)
-            known = (heartbeat, since)
-            self._seen[folder] = known
-        return now - known[1]
 
 
 def _heartbeat_age_s(layout: RunFolder, status: Row, watch: HeartbeatWatch | None) -> float | None:
@@ -209,7 +191,8 @@ def _reader_alarms(layout: RunFolder, view_state: str, status: Row, age_s: float
         return [
             {
                 "name": "lost",
-                "sentence": f"The process is gone and left no result; the last known step is {step or 0}.",
+                "sentence": f"The process is gone and left no result; the last known step is {step or 0}."
+                + full_disk_words(layout, _written_alarms(status)),
                 "advice": f"`hrm resume {name}` goes on from its last good checkpoint.",
             }
         ]
@@ -239,6 +222,14 @@ def _no_room(layout: RunFolder, view_state: str, alarms: list[Row]) -> list[Row]
     living = view_state in LIVING or view_state == "stalled"
     sentence = disk.no_room(layout.path) if living and all(alarm["name"] != disk.ALARM for alarm in alarms) else ""
     return [{"name": disk.ALARM, "sentence": sentence, "advice": disk.ADVICE}] if sentence else []
+
+
+def _rows_missing(layout: RunFolder, state: str, result: Row | None, *last: Row | None) -> list[Row]:
+    """Whether metrics and validations, of which these are the `last` rows, end before those that were on the disk. Of
+    a run that lives the files are in its hands."""
+    sentence = "" if state in LIVING or state == "stalled" else ends_early(layout, result, *last)
+    advice = f"`hrm verify {layout.run_id}` counts them. They do not come back; the weights do not hang on them."
+    return [{"name": "rows_missing", "sentence": sentence, "advice": advice}] if sentence else []
 
 
 def _throttled(layout: RunFolder, status: Row) -> list[Row]:
@@ -310,11 +301,17 @@ def read_run(folder: Path | RunFolder, watch: HeartbeatWatch | None = None) -> R
     age_s = _heartbeat_age_s(layout, status, watch)
     pid = locks.holder(layout)
     state = _state(layout, pid, run_json, status, result, age_s)
+    if state == "lost" and (said := said_at_the_end(layout)) is not None:
+        state, result = str(said["state"]), said
     latest, full = _last_validations(layout.evaluations)
     best = mapping(status, "best") or mapping(result, "best") or None
     alarms = _written_alarms(status)
+    if state not in LIVING and state != "stalled":  # nobody waits for room any more
+        alarms = [alarm for alarm in alarms if alarm["name"] != disk.ALARM]
     alarms += _newer(run_json)
     alarms += _no_room(layout, state, alarms)
+    metrics = _last_row(layout.metrics)
+    alarms += _rows_missing(layout, state, result, metrics, latest)
     alarms += _reader_alarms(layout, state, status, age_s, _stalled_after_s(status, run_json))
     return RunView(
         folder=layout.path,
@@ -323,7 +320,7 @@ def read_run(folder: Path | RunFolder, watch: HeartbeatWatch | None = None) -> R
         run_json=run_json,
         status=status,
         result=result,
-        metrics=_last_row(layout.metrics),
+        metrics=metrics,
         evaluation=full or latest,
         latest_evaluation=latest,
         best=best,

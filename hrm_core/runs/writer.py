@@ -32,13 +32,14 @@ from hrm_core.runs.atomic import (
     write_json,
 )
 from hrm_core.runs.control import Inbox
-from hrm_core.runs.files import Row, integer, read_at, read_json_object, read_small, string
+from hrm_core.runs.files import Row, integer, read_at, read_json_object, read_small
 from hrm_core.runs.formats import RUN_FORMAT, refuse_newer
 from hrm_core.runs.launch import identity, process_age_s
 from hrm_core.runs.layout import RunFolder, check_name
 from hrm_core.runs.locks import RunLock, holder
 from hrm_core.runs.records import decode_row, decode_status, encode_row, encode_status, utc_now
 from hrm_core.runs.text import clean
+from hrm_core.runs.written import EVALUATIONS, KEYS, METRICS, ROWS, Key, Written, key_of
 
 ENDED: Final = ("finished", "stopped", "failed")
 # What may lie in the folder of a new run: what a launcher leaves, and a process killed before it wrote run.json.
@@ -55,7 +56,8 @@ class _Appended:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._whole: int | None = None  # size without a torn line that could not be taken back yet
+        # Sizes without and with the line that is being written, which may be torn and not taken back yet.
+        self._due: tuple[int, int] | None = None
         self._unsynced = False  # whether a sync has failed
         self._descriptor = os.open(path, _APPENDED | os.O_CREAT, 0o666)
         size = os.fstat(self._descriptor).st_size
@@ -66,19 +68,22 @@ class _Appended:
     def append(self, line: bytes) -> None:
         with naming(self.path):
             self._mend()
-            self._whole = os.fstat(self._descriptor).st_size
+            size = os.fstat(self._descriptor).st_size
+            self._due = (size, size + len(line))
             written = os.write(self._descriptor, line)
             if written == len(line):
-                self._whole = None
+                self._due = None
                 return
             # A full disk takes a part; that part must not stay in the middle of the file.
             self._mend()
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
 
     def _mend(self) -> None:
-        if self._whole is not None:
-            os.ftruncate(self._descriptor, self._whole)
-            self._whole = None
+        if self._due is not None:
+            # An interrupt may come between a write that went through and the word of it.
+            if os.fstat(self._descriptor).st_size != self._due[1]:
+                os.ftruncate(self._descriptor, self._due[0])
+            self._due = None
 
     def is_at_its_path(self) -> bool:
         """Whether this is still the file of that name; another may be there when a cut met an error half-way."""
@@ -124,6 +129,7 @@ class RunWriter:
         self._evaluations = _Appended(self.layout.evaluations)
         self._events = _Appended(self.layout.events)
         self._log = _Appended(self.layout.log)
+        self.written = Written(self.layout)
 
     @classmethod
     def create(cls, folder: Path | RunFolder, recipe_toml: str, run_json: Mapping[str, Any]) -> Self:
@@ -218,11 +224,13 @@ class RunWriter:
         assert isinstance(row.get("step"), int), "a row needs its step"
         line = encode_row(row if "time_utc" in row else {**row, "time_utc": utc_now()})
         self.patiently(lambda: file.append(line))
+        self.written.add(file.path.name, row)
 
     def event(self, kind: str, step: int | None = None, **fields: Any) -> None:
         """Appends one event: time_utc, step, kind and `fields`; then tells `heard`, where somebody listens."""
         line = encode_row({"time_utc": utc_now(), "step": step, "kind": kind, **fields})
         self.patiently(lambda: self._events.append(line))
+        self.written.add_event()
         if self.heard is not None:
             self.heard(kind, step, fields)
 
@@ -250,8 +258,7 @@ class RunWriter:
     def result(self, result: Mapping[str, Any]) -> None:
         """Writes result.json, the last file of a run; `state` is finished, stopped or failed."""
         assert result.get("state") in ENDED, f"a result's state is one of {ENDED}"
-        self.sync()
-        head = {"run_id": self.layout.run_id, "time_utc": utc_now()}
+        head = {"run_id": self.layout.run_id, "time_utc": utc_now(), ROWS: self.sync()}
         self.patiently(lambda: write_json(self.layout.result, {**head, **result}, seal=True))
 
     def policy(self, policy: Mapping[str, Any]) -> None:
@@ -276,15 +283,20 @@ class RunWriter:
         return self.patiently(lambda: self._cut(step))
 
     def _cut(self, step: int) -> int:
-        self._metrics, cut_metrics = _cut_file(self._metrics, step, ("step",))
-        self._evaluations, cut_rows = _cut_file(self._evaluations, step, ("step", "kind", "split", "weights"))
+        self._metrics, cut_metrics, kept = _cut_file(self._metrics, step, KEYS[METRICS])
+        self.written.cut(METRICS, kept)
+        self._evaluations, cut_rows, kept = _cut_file(self._evaluations, step, KEYS[EVALUATIONS])
+        self.written.cut(EVALUATIONS, kept)
         later = [found for found in predictions.steps_kept(self.layout) if found > step]
         predictions.remove_predictions(self.layout, later)
         return cut_metrics + cut_rows
 
-    def sync(self) -> None:
-        """Forces all rows to the disk. Call it before a checkpoint: after a power cut it must not be ahead of them."""
+    def sync(self) -> Row:
+        """Forces all rows to the disk and gives their numbers, as a checkpoint holds them (`rows`). Call it before one:
+        after a power cut it must not be ahead of them."""
+        rows = self.written.rows()
         self.patiently(self._sync)
+        return rows
 
     def _sync(self) -> None:
         for file in (self._metrics, self._evaluations, self._events, self._log):
@@ -346,21 +358,20 @@ def _numbered(folder: Path, stem: str, suffix: str) -> Path:
     return folder / f"{stem}-{number}{suffix}"
 
 
-def _cut_file(file: _Appended, step: int, key: tuple[str, ...]) -> tuple[_Appended, int]:
-    """The file cut to `step`, opened anew, and the number of lines cut. Of rows with the same key the last stays."""
+def _cut_file(file: _Appended, step: int, key: tuple[str, ...]) -> tuple[_Appended, int, list[Key]]:
+    """The file cut to `step`, opened anew, the number of lines cut, and the keys of the rows that are left. Of rows
+    with the same key the last stays."""
     path = file.path
     data = read_small(path, _MAX_CUT_BYTES) or b""
-    kept: dict[tuple[Any, ...], bytes] = {}
+    kept: dict[Key, bytes] = {}
     lost: list[bytes] = []
     for line in data.split(b"\n"):
         if not line:
             continue
-        row = decode_row(line)
-        at = integer(row, "step")
-        if row is None or at is None or at > step:
+        name = key_of(decode_row(line), key)
+        if name is None or name[0] > step:
             lost.append(line)
             continue
-        name = (at, *(string(row, part) for part in key[1:]))
         if name in kept:
             lost.append(kept.pop(name))
         kept[name] = line
@@ -371,5 +382,5 @@ def _cut_file(file: _Appended, step: int, key: tuple[str, ...]) -> tuple[_Append
     if lost or not file.is_at_its_path():
         shorter = _Appended(path)
         file.close()
-        return shorter, len(lost)
-    return file, 0
+        return shorter, len(lost), list(kept)
+    return file, 0, list(kept)

@@ -37,11 +37,13 @@ from hrm_core.runs.queue_store import queue_path, read_queue
 from hrm_core.runs.reader import evaluation_rows, events, metrics_rows, read_policy, read_status
 from hrm_core.runs.snapshots import META_NAME, latest_good, newest_first
 from hrm_core.runs.writer import RunWriter
+from hrm_core.runs.written import ROWS, look_through
 from hrm_core.torture.bench import SMALL_RUN, Bench, Row
 from hrm_core.torture.kills_compare import differences
 
 CUTS, FLIPS = (300, 10), (600, 20)
-NOTICED, FEWER, HARMLESS, WRONG = "noticed", "rows passed over", "harmless", "silently wrong"
+NEWLINE: Final = ord("\n")
+NOTICED, FEWER, HARMLESS, WRONG = "noticed", "rows passed over and said to be gone", "harmless", "silently wrong"
 BAR: Final = "all noticed or harmless; nothing silently wrong"
 REPLAY: Final = ("techniques.replay.window=20", "techniques.replay.share=0.25")
 TIMEOUT_S: Final = 600.0
@@ -50,16 +52,23 @@ TIMEOUT_S: Final = 600.0
 @final
 @dataclass(frozen=True)
 class Target:
-    """One file. `read` gives what the program sees of it: rows where it is a list, else one value; None: missing."""
+    """One file. `read` gives what the program sees of it: rows where it is a list, else one value; None: missing.
+    `said`: whether the program says that rows are gone; it is asked of files whose every row was synced, which are cut
+    between all their rows too."""
 
     what: str
     path: Path
     read: Callable[[], object]
+    said: Callable[[], bool] | None = None
 
 
-def mutants(data: bytes, cuts: int, flips: int, random: Random) -> Iterator[bytes]:
-    """The file cut at `cuts` different offsets (fewer for a shorter file), then with one of `flips` bits turned."""
+def mutants(data: bytes, cuts: int, flips: int, random: Random, between_rows: int = 0) -> Iterator[bytes]:
+    """The file cut at `cuts` different offsets (fewer for a shorter file), and at `between_rows` ends of lines, then
+    with one of `flips` bits turned."""
     for end in sorted(random.sample(range(len(data)), min(cuts, len(data)))):
+        yield data[:end]
+    ends = [0, *(place + 1 for place, byte in enumerate(data[:-1]) if byte == NEWLINE)]
+    for end in sorted(random.sample(ends, min(between_rows, len(ends)))):
         yield data[:end]
     for bit in sorted(random.sample(range(8 * len(data)), min(flips, 8 * len(data)))):
         changed = bytearray(data)
@@ -93,7 +102,8 @@ def trial(target: Target, cuts: int, flips: int, random: Random) -> tuple[Counte
     counts: Counter[str] = Counter()
     first = ""
     try:
-        for number, mutant in enumerate(mutants(data, cuts, flips, random)):
+        between = cuts if target.said is not None else 0
+        for number, mutant in enumerate(mutants(data, cuts, flips, random, between)):
             target.path.write_bytes(mutant)
             verdict, words = _verdict(target, whole)
             counts[verdict] += 1
@@ -106,7 +116,10 @@ def trial(target: Target, cuts: int, flips: int, random: Random) -> tuple[Counte
 
 def _verdict(target: Target, whole: object) -> tuple[str, str]:
     try:
-        return judge(target.read(), whole), ""
+        verdict = judge(target.read(), whole)
+        if verdict == FEWER and target.said is not None and not target.said():
+            return WRONG, " (rows are gone and nobody says so)"
+        return verdict, ""
     except UserError:
         return NOTICED, ""
     except Exception as error:
@@ -119,7 +132,9 @@ def row_of(target: Target, counts: Counter[str], first: str) -> Row:
     said = ", ".join(f"{counts[word]} {word}" for word in (NOTICED, FEWER, HARMLESS, WRONG) if counts[word])
     return Row(
         fault=f"damaged: {target.what}",
-        how="cut short at offsets all over the file; one bit flipped",
+        how="cut short at offsets all over the file"
+        + ("; cut between two rows" if target.said is not None else "")
+        + "; one bit flipped",
         times=sum(counts.values()),
         bar=BAR,
         found=said + (f"; {first}" if first else ""),
@@ -157,9 +172,13 @@ def run_targets(run: RunFolder) -> Iterator[Target]:
             return {"a record": "lost"}
         return found or None
 
-    yield Target("metrics.jsonl", run.metrics, lambda: metrics_rows(run))
-    yield Target("evaluations.jsonl", run.evaluations, lambda: evaluation_rows(run))
-    yield Target("events.jsonl", run.events, lambda: events(run))
+    def said() -> bool:
+        lines = look_through(run)
+        return bool(lines.missing or lines.damaged)
+
+    yield Target("metrics.jsonl", run.metrics, lambda: metrics_rows(run), said)
+    yield Target("evaluations.jsonl", run.evaluations, lambda: evaluation_rows(run), said)
+    yield Target("events.jsonl", run.events, lambda: events(run), said)
     yield Target("status.json", run.status_json, lambda: read_status(run) or None)
     yield Target("run.json", run.run_json, lambda: known(run.run_json, read_json_object(run.run_json)))
     yield Target("recipe.toml of a run", run.recipe_toml, lambda: read_recipe(run.recipe_toml))
@@ -188,15 +207,16 @@ def queue_targets(folder: Path) -> Iterator[Target]:
 
 
 def make_run(bench: Bench) -> RunFolder:
-    """A real finished run with replay and three checkpoints, and a policy beside it."""
+    """A real finished run with replay and three checkpoints, a policy beside it, and a result that counts all rows."""
     runs = bench.folder / "runs"
     words = bench.command("run", "demo", *SMALL_RUN, *REPLAY, "--name", "one")
     hrm(bench, [*words, "--runs", str(runs), "--data", str(bench.data)])
     run = RunFolder(runs / "one")
     with RunWriter.open(run) as writer:
         result = json.loads(max(run.path.glob("result.earlier-*.json")).read_text(encoding="utf-8"))
+        writer.cut(result["step"])
         writer.policy({"lr_factor": 0.8, "nonfinite": 1, "recent": [12]})
-        writer.result({key: value for key, value in result.items() if key != "seal"})
+        writer.result({key: value for key, value in result.items() if key not in ("seal", ROWS)})
     return run
 
 

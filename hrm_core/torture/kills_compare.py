@@ -19,6 +19,7 @@ from hrm_core.runs.layout import RunFolder
 from hrm_core.runs.records import without_clocks
 from hrm_core.runs.snapshots import META_NAME, newest_first, read_meta, verify_folder
 from hrm_core.runs.tail import JsonlTail
+from hrm_core.runs.written import EVENTS, ROWS
 
 # Time in a checkpoint's counters, and a checksum over it: what was trained is in the others.
 _CLOCKS_OF_PROGRESS = frozenset({"elapsed_s", "row_seconds", "seconds_per_step", "crc"})
@@ -89,8 +90,12 @@ def _snapshots(one: Path, other: Path) -> Iterator[str]:
 
 
 def _meta(folder: Path) -> dict[str, Any]:
-    """meta.json without the run's name, which differs, and without the digests of files that hold clocks."""
-    return {key: value for key, value in (read_meta(folder) or {}).items() if key not in ("run_id", "time_utc")}
+    """meta.json without the run's name, which differs, without the digests of files that hold clocks, and without the
+    number of events, of which a resumed run has more."""
+    meta = {key: value for key, value in (read_meta(folder) or {}).items() if key not in ("run_id", "time_utc")}
+    if ROWS in meta:
+        meta[ROWS] = {name: count for name, count in meta[ROWS].items() if name != EVENTS}
+    return meta
 
 
 def _folder(one: Path, other: Path, label: str) -> Iterator[str]:

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import final
 
-from hrm_core.runs.snapshots import latest_good, prune, put_aside, remove_set_aside, step_of
+from hrm_core.runs.snapshots import latest_good, prune, put_aside, read_meta, remove_set_aside, step_of
 from hrm_core.runs.writer import RunWriter
+from hrm_core.runs.written import ROWS, lacking
 from hrm_core.training.checkpoint import Taken, load_progress, take_snapshot, write_snapshot
 from hrm_core.training.progress import Progress
 from hrm_core.training.step import StepParts
@@ -88,9 +89,9 @@ class Saver:
     def begin(self, also: Collection[int] = ()) -> None:
         """Takes the whole state as it is now. The newest `keep_checkpoints` stay, and those at the steps in `also`."""
         self.finish()
-        self.writer.sync()
+        rows = self.writer.sync()
         step, layout = self.progress.step, self.writer.layout
-        meta = {"kind": "checkpoint", "step": step, "run_id": layout.run_id}
+        meta = {"kind": "checkpoint", "step": step, "run_id": layout.run_id, ROWS: rows}
         # Whoever goes on from it finds it there.
         progress = {**self.progress.to_json(), "last_checkpoint_step": step}
         taken = take_snapshot(self.parts, self.task_ids, meta, progress, copies=self._copies)
@@ -146,8 +147,9 @@ class Saver:
         stored = load_progress(good, self.parts)
         for name, value in vars(stored).items():
             setattr(self.progress, name, value)
-        self.writer.cut(self.progress.step)
+        # In this order: a newer checkpoint says that there are rows which the cut takes away.
         put_aside(places, self.progress.step)
+        self.writer.cut(self.progress.step)
         return True
 
 
@@ -158,3 +160,13 @@ def tell_damaged(writer: RunWriter, say: Callable[[str], None], damaged: Damaged
         taken = None if good is None else good.name
         writer.event("checkpoint_damaged", step_of(folder), folder=folder.name, problems=wrong, instead=taken)
         say(f"checkpoint {folder.name} is damaged ({'; '.join(wrong)}); {instead}")
+
+
+def tell_missing(writer: RunWriter, say: Callable[[str], None], good: Path | None) -> None:
+    """Says which rows were there when the checkpoint was written and are not any more; call it after the cut to it."""
+    if good is None:
+        return
+    for lack in lacking((read_meta(good) or {}).get(ROWS), writer.written.found()):
+        fields = {name: value for name, value in vars(lack).items() if value is not None}
+        writer.event("rows_missing", step_of(good), **fields)
+        say(f"{lack.sentence}; the run goes on without them")

@@ -28,6 +28,7 @@ from hrm_core.recipe.schema import Recipe
 from hrm_core.recipe.toml_io import to_toml
 from hrm_core.runs.atomic import put_back_folders, write_bytes
 from hrm_core.runs.files import integer, read_json_object
+from hrm_core.runs.formats import RUN_FORMAT, refuse_newer
 from hrm_core.runs.inhibit import awake
 from hrm_core.runs.layout import RunFolder
 from hrm_core.runs.locks import device_lock, holder
@@ -42,7 +43,7 @@ from hrm_core.training.data_watch import watch_data
 from hrm_core.training.plan import Plan, make_plan
 from hrm_core.training.policy import Policy
 from hrm_core.training.progress import Progress
-from hrm_core.training.saving import Damaged, tell_damaged
+from hrm_core.training.saving import Damaged, tell_damaged, tell_missing
 from hrm_core.training.setup import Device, apply_device, build_parts, choose_device, cpu_name
 from hrm_core.training.snapshot_files import read_recipe
 from hrm_core.training.start_from import read_source, start_from
@@ -149,6 +150,7 @@ def resume_run(folder: Path, overrides: tuple[str, ...] = (), data: Path | None 
     run_json, result = read_json_object(layout.run_json), read_json_object(layout.result)
     if run_json is None:
         raise UserError(f"{clean(folder)} is no run: its run.json is missing or damaged; see `hrm list`.", 2)
+    refuse_newer(run_json, RUN_FORMAT, layout.path)  # before its recipe, which may have settings that we do not know
     recipe = read_recipe(layout.path)
     changed = _with_new_length(recipe, overrides)
     if result is not None and result.get("state") == "finished" and changed == recipe:
@@ -185,6 +187,7 @@ def resume_run(folder: Path, overrides: tuple[str, ...] = (), data: Path | None 
         tell_damaged(writer, say, damaged, good)
         put_aside(layout.checkpoints, progress.step)
         cut = writer.cut(progress.step)
+        tell_missing(writer, say, good)
         writer.event("resumed", progress.step, rows_cut=cut, max_steps=progress.plan.max_steps)
         say(f"resumed at step {progress.step}" + (f", {cut} later rows put aside" if cut else ""))
 

@@ -145,6 +145,7 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("compare", "one", "two"), ("compare", "one", "two", "--json"), ("diagnose", "one"), ("diagnose", "one", "--json"),
     ("queue", "list"), ("queue", "list", "--json"), ("queue", "show", "1"), ("queue", "start", "--foreground"),
     ("remove", "one"), ("resume", "one"), ("eval", "one@best"), ("stop", "torn"),
+    ("verify", "one"), ("verify", "torn"), ("verify", "evil"), ("verify", "one", "--json"),
 )  # fmt: skip
 ALONE: tuple[tuple[str, ...], ...] = (
     ("data", "info", "--data", "DATA"), ("data", "info", "--json", "--data", "DATA"),

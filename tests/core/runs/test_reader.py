@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from hrm_core.runs import reader
 from hrm_core.runs.atomic import write_bytes, write_json
+from hrm_core.runs.heartbeat import HeartbeatWatch
 from hrm_core.runs.launch import identity
 from hrm_core.runs.layout import RunFolder
 from hrm_core.runs.reader import (
-    HeartbeatWatch,
     best_trivial,
     evaluation_rows,
     events,

@@ -26,6 +26,28 @@ def test_mutants_are_cuts_and_single_bits() -> None:
     assert len(list(mutants(b"abc", 300, 600, Random(1)))) == 3 + 24
 
 
+def test_files_of_rows_are_cut_between_their_rows_too() -> None:
+    data = b"aa\nbb\n\ncc\n"
+    assert sorted(mutants(data, 0, 0, Random(1), 300)) == [b"", b"aa\n", b"aa\nbb\n", b"aa\nbb\n\n"]
+    assert len(list(mutants(data, 0, 0, Random(1), 2))) == 2
+
+
+def test_rows_that_are_gone_and_nobody_says_so_fail_the_row(tmp_path: Path) -> None:
+    path = tmp_path / "rows"
+    path.write_bytes(b"1\n2\n3\n")
+
+    def read() -> object:
+        return path.read_bytes().split()
+
+    counts, first = trial(Target("rows", path, read, lambda: True), 0, 0, Random(0))
+    assert counts == Counter() and not first
+    counts, first = trial(Target("rows", path, read, lambda: True), 3, 0, Random(0))
+    assert counts[FEWER] >= 3 and counts[WRONG] == 0
+    counts, first = trial(Target("rows", path, read, lambda: path.stat().st_size < 4), 3, 0, Random(0))
+    assert counts[WRONG] >= 1 and "nobody says so" in first
+    assert path.read_bytes() == b"1\n2\n3\n"
+
+
 def test_verdicts() -> None:
     rows: list[object] = [{"step": 1}, {"step": 2}, {"step": 3}]
     assert judge({"a": 1}, {"a": 1}) == HARMLESS
@@ -82,4 +104,6 @@ def test_thirty_mutants_of_each_file_and_a_real_resume(tmp_path: Path, arc1_file
     rows = list(trials(Bench(tmp_path, arc1_file, True, 5)))
     assert [row.found for row in rows if not row.passed] == []
     assert len(rows) == 23
-    assert all(row.times in (1, 30) for row in rows)
+    logs = [row for row in rows if "cut between two rows" in row.how]
+    assert len(logs) == 3 and all(30 < row.times <= 40 for row in logs)
+    assert all(row.times in (1, 30) for row in rows if row not in logs)
