@@ -105,7 +105,9 @@ def load_rings(path: Path, lanes: Sequence[LaneState], rings: Mapping[LaneState,
         ) from None
     except SurpriseError as error:
         raise UserError(
-            f"{clean(path)} is no replay buffer of this run ({clean(error)}).\nResume from an earlier checkpoint.", 1
+            f"{clean(path)} is no replay buffer of this run ({clean(error)[:200]}).\n"
+            "Resume from an earlier checkpoint.",
+            1,
         ) from None
     for lane, (ints, reals) in zip(lanes, content, strict=True):
         rings[lane].put(ints, reals)

@@ -20,6 +20,5 @@ FORMATS: Final[dict[str, Format]] = {
     "run": Format("run.json, result.json, policy.json", "json", fuzz_runs.run_files),
     "queue": Format("queue.json", "json", fuzz_runs.queues),
     "predictions": Format("predictions, their index, tasks", "json", fuzz_runs.predictions),
-    # The library repeats a kind of numbers that it does not know, however long that word is.
-    "weights": Format("safetensors of a snapshot", "bytes", fuzz_data.weights, memory_gib=8.0, longest=200_000),
+    "weights": Format("safetensors of a snapshot", "bytes", fuzz_data.weights, memory_gib=8.0),
 }

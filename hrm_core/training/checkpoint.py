@@ -130,7 +130,7 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError, ValueError) as error:
-        raise UserError(f"{clean(path)}: not readable as safetensors ({clean(error)}).", 1) from error
+        raise UserError(f"{clean(path)}: not readable as safetensors ({clean(error)[:200]}).", 1) from error
 
 
 def load_state(folder: Path, parts: StepParts) -> dict[str, Any]:
@@ -145,7 +145,7 @@ def load_state(folder: Path, parts: StepParts) -> dict[str, Any]:
     stored, wanted = load_tensors(folder / STATE), tensors_of(parts)
     if stored.keys() != wanted.keys():
         odd = sorted(stored.keys() ^ wanted.keys())[0]
-        raise UserError(f"{clean(folder)}: its state does not fit this recipe ({clean(odd)}).", 1)
+        raise UserError(f"{clean(folder)}: its state does not fit this recipe ({clean(odd)[:200]}).", 1)
     for name, tensor in wanted.items():
         if stored[name].shape != tensor.shape or stored[name].dtype != tensor.dtype:
             raise UserError(

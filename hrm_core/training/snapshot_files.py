@@ -94,7 +94,7 @@ def check_size(path: Path, recipe: Recipe, num_tasks: int) -> None:
                     size *= side
                 stored += size
     except (OSError, SafetensorError, ValueError) as error:
-        raise UserError(f"{clean(path)}: not readable as safetensors ({clean(error)}).", 1) from None
+        raise UserError(f"{clean(path)}: not readable as safetensors ({clean(error)[:200]}).", 1) from None
     if stored < wanted:
         raise UserError(
             f"{clean(path)}: the weights do not fit the recipe, whose model has {wanted / 1e6:.1f} million numbers at "

@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 from hrm_core.errors import UserError
 from hrm_core.recipe.lay import build_recipe
 from hrm_core.recipe.toml_io import from_toml, to_toml
+from hrm_core.training.checkpoint import load_tensors
 from hrm_core.training.snapshot_files import check_size, read_progress, read_recipe, read_task_ids, recalled
 
 DEEP = "[" * 100_000
@@ -78,3 +79,13 @@ def test_a_model_larger_than_its_weights_is_not_made(tmp_path: Path) -> None:
     weights.write_bytes((2**62).to_bytes(8, "little") + json.dumps({}).encode())
     with pytest.raises(UserError, match="not readable as safetensors"):
         check_size(weights, small, 2)
+
+
+def test_what_the_library_repeats_of_a_file_is_cut_short(tmp_path: Path) -> None:
+    weights = tmp_path / "weights.safetensors"
+    head = json.dumps({"a": {"dtype": "F" * 100_000, "shape": [1], "data_offsets": [0, 4]}}).encode()
+    weights.write_bytes(len(head).to_bytes(8, "little") + head + b"\0" * 4)
+    for read in (lambda: load_tensors(weights), lambda: check_size(weights, build_recipe("demo", []).recipe, 2)):
+        with pytest.raises(UserError, match="not readable as safetensors") as caught:
+            read()
+        assert len(caught.value.message) < 250 + len(str(weights))
