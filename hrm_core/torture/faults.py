@@ -179,8 +179,8 @@ def two_interrupts(case: Case) -> list[str]:
     said = (case.bench.folder / f"{case.name}.err").read_text(encoding="utf-8", errors="replace")
     if "Traceback" in said:
         wrong.append(f"step {step}: {said[-200:]}")
-    if read_run(case.run).state not in ("lost", "failed"):
-        wrong.append(f"step {step}: the run is {read_run(case.run).state}")
+    if read_run(case.run).state != "stopped" or len(event_rows(case.run, "signal_again")) != 1:
+        wrong.append(f"step {step}: the run is {read_run(case.run).state}, {event_rows(case.run, 'signal_again')}")
     return wrong + _resumed(case)
 
 
@@ -254,7 +254,7 @@ FAULTS: Final = (
         "SIGINT twice",
         "the second while the checkpoint is written that the first asked for",
         "it ends at once; resumed, it ends in the same bytes as the run left alone",
-        "no event, the run is lost",
+        "events signal_again and stopped",
         two_interrupts,
     ),
     Fault(

@@ -48,6 +48,7 @@ from hrm_core.training.setup import Device, apply_device, build_parts, choose_de
 from hrm_core.training.snapshot_files import read_recipe
 from hrm_core.training.start_from import read_source, start_from
 from hrm_core.training.step import StepParts
+from hrm_core.training.stops import at_once, last_words
 from hrm_core.training.tensor_files import nothing
 from hrm_core.training.trainer import Trainer
 
@@ -231,14 +232,17 @@ def _train(
                 writer.patiently(saved)
             return trainer.run()
         except KeyboardInterrupt:
+            twice = trainer is not None and bool(trainer.stops.again)
+            if trainer is not None:
+                trainer.trouble.given_up = True  # nothing waits for room any more
+                with suppress(OSError):
+                    trainer.stops.tell(writer, progress.step, say)
+            last_words(writer, progress, "stopped", at_once(writer, progress, twice), say)
             raise
         except BaseException as error:
             reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
             state = "stopped" if trainer is not None and trainer.trouble.given_up else "failed"
-            with suppress(OSError):  # a full disk may be why; the first error is the one to show
-                writer.event(state, progress.step, reason=reason)
-                say(f"{state} at step {progress.step}: {reason}")
-                writer.result({"state": state, "reason": reason, "step": progress.step, "best": progress.best})
+            last_words(writer, progress, state, reason, say)  # where a full disk is why, that is the error to show
             raise
         finally:
             if lock is not None:

@@ -6,20 +6,16 @@ from the device every `training.log_every` steps only. What a step does is `step
 
 from __future__ import annotations
 
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from types import FrameType
 from typing import final
 
 import torch
 
 from hrm_core.data.dataset import Dataset
 from hrm_core.recipe.spans import parse_time
-from hrm_core.runs.signals import answered
 from hrm_core.runs.writer import RunWriter
 from hrm_core.techniques.points import Event
 from hrm_core.training.board import Board
@@ -32,6 +28,7 @@ from hrm_core.training.progress import Progress
 from hrm_core.training.saving import Saver
 from hrm_core.training.shortage import begin_anew, clear_step, halve_pieces, is_out_of_memory
 from hrm_core.training.step import StepParts, Sum, train_step
+from hrm_core.training.stops import HINT, Stops
 from hrm_core.training.telemetry import Telemetry
 from hrm_core.training.trouble import DiskTrouble, Host
 from hrm_core.training.validation import Validator
@@ -68,6 +65,7 @@ class Trainer:
         self.paused = False
         self._log_at = time.monotonic()
         self.mail = Mail(writer.layout)
+        self.stops = Stops(self._asked, lambda: self.ending is not None)
         self.telemetry = Telemetry(parts.model.device)
         self.board = Board(writer, parts.recipe, progress, self.telemetry, say)
         self.trouble = DiskTrouble(writer, Host(self.mail.stop_asked, lambda: progress.step, self.board.again, say))
@@ -85,7 +83,7 @@ class Trainer:
 
     def run(self) -> str:
         """Trains until the run ends; returns "finished", "stopped" or "failed"."""
-        with self._signals():
+        with self.stops.heard(), self.board.clocks.hears_continue():
             try:
                 self.board.show("running", force=True)
                 plan, ended = self.progress.plan, self.progress.ended
@@ -366,23 +364,19 @@ class Trainer:
     def _end(self) -> str:
         assert self.ending is not None
         progress = self.progress
+        if self.ending == "stopped" and self.save_at_end:
+            self.say(f"step {progress.step}: {self.reason}; the run stops once its checkpoint is saved, {HINT}")
         self.saver.finish()
         if self.save_at_end and progress.last_checkpoint_step != progress.step:
             self.board.show("stopping", force=True)
             self.checkpoint()
+        self.stops.tell(self.writer, progress.step, self.say)
         last = next((row for row in reversed(self.validator.previous) if row["kind"] == "full"), None)
         self.board.end(self.ending, self.reason, last)
         return self.ending
 
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """SIGTERM, SIGINT and SIGHUP ask for a stop with a checkpoint; the second SIGINT ends at once."""
-
-        def asked(number: int, frame: FrameType | None) -> None:
-            if number == signal.SIGINT and self.ending is not None:
-                raise KeyboardInterrupt
-            self.mail.stop = f"signal {signal.Signals(number).name}"
-            self._finish("stopped", self.mail.stop)
-
-        with answered(asked), self.board.clocks.hears_continue():
-            yield
+    def _asked(self, why: str) -> None:
+        """A signal came. One that comes while the run is ending changes nothing but what waits for room."""
+        self.mail.stop = why
+        if self.ending is None:
+            self._finish("stopped", why)
