@@ -57,8 +57,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return print_once(runs_dir)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return refuse("hrm-console needs a terminal; hrm-console --once and hrm list print instead", 2)
+    from hrm_console.collecting import rarely
     from hrm_core.runs.user_settings import read_settings
 
+    rarely()
     settings = read_settings()
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
     if os.environ.get("SSH_CONNECTION"):

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, final
 
+from textual import events
 from textual.app import App, SystemCommand
 from textual.await_complete import AwaitComplete
 from textual.binding import BindingType
@@ -21,6 +22,7 @@ from textual.screen import ModalScreen, Screen
 from hrm_console import background
 from hrm_console.actions import EVERYWHERE, bindings_of
 from hrm_console.asking import Answer, ask
+from hrm_console.collecting import Collecting
 from hrm_console.drawn import forget_drawn
 from hrm_console.keys import keys_path, read_keymap
 from hrm_console.launching import Launcher, run_command
@@ -47,6 +49,7 @@ FIRST_FRAME_S = 0.02
 STYLES_S, STYLES_LATEST_S = 0.1, 2.0  # after the list of runs is shown; after the start
 REMEMBER_S = 1.0
 GONE_S = 2.0
+COLLECT_S = 10.0
 Result = TypeVar("Result")
 
 
@@ -90,6 +93,7 @@ class ConsoleApp(App[int]):
         self.animation_level = "none"
         self.steering = Steering(self)
         self.queue_alarm = QueueAlarm(self)
+        self.collecting = Collecting()
         self.watching = Watching(
             runs_dir, self.post_message, self.settings.number("console.refresh_s") if tick_s is None else tick_s
         )
@@ -104,6 +108,7 @@ class ConsoleApp(App[int]):
         leave_on_signals(self.lose_terminal)
         if not self.is_headless:
             self.set_interval(GONE_S, lambda: self.lose_terminal() if is_gone() else None)
+            self.set_interval(COLLECT_S, self.collecting.tick)
         # A timer, not call_after_refresh: that is lost when a key opens another screen before the first frame.
         self.set_timer(FIRST_FRAME_S, self._begin)
 
@@ -246,10 +251,20 @@ class ConsoleApp(App[int]):
 
     def on_runs_read(self, message: RunsRead) -> None:
         if not self.runs_known:
-            self.set_timer(STYLES_S, lambda: prepare(self))
+            self.set_timer(STYLES_S, self._prepare)
         self.runs, self.trouble, self.runs_known = message.runs, message.trouble, True
         self.tell_of_runs()
         self._open_wanted()
+
+    def _prepare(self) -> None:
+        prepare(self)
+        if not self.is_headless:
+            self.collecting.settled()
+
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.InputEvent):
+            self.collecting.typed()
+        await super().on_event(event)
 
     def _open_wanted(self) -> None:
         if self.open_run is not None and self.line_of(self.open_run) is not None:

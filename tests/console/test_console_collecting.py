@@ -1,0 +1,67 @@
+"""Rings of dead objects go while nobody types, and what was there at the start is not looked through again."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+from hrm_console.collecting import LATEST_S, REST_S, Collecting, rarely
+
+
+class Ring:
+    """Refers to itself, so that only a round of the collector lets it go."""
+
+    def __init__(self) -> None:
+        self.me = self
+
+
+@pytest.fixture(autouse=True)
+def by_hand() -> Iterator[None]:
+    before = gc.get_threshold()
+    gc.disable()
+    gc.collect()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*before)
+    gc.enable()
+
+
+def middle_aged_ring() -> weakref.ref[Ring]:
+    ring = Ring()
+    gc.collect(1)  # which it outlives
+    return weakref.ref(ring)
+
+
+def test_a_full_round_waits_until_the_keys_rest() -> None:
+    collecting = Collecting()
+    ring = middle_aged_ring()
+    collecting.typed()
+    assert not collecting.tick()
+    assert ring() is not None
+    collecting.typed_s -= REST_S
+    assert collecting.tick()
+    assert ring() is None
+    assert not collecting.tick()  # nothing new to look at
+
+
+def test_keys_that_never_rest_put_it_off_for_minutes_only() -> None:
+    collecting = Collecting()
+    ring = middle_aged_ring()
+    collecting.last_s -= LATEST_S
+    collecting.typed()
+    assert collecting.tick()
+    assert ring() is None
+
+
+def test_what_was_there_at_the_start_is_left_alone_and_nothing_full_comes_by_itself() -> None:
+    kept = Ring()
+    Collecting().settled()
+    assert all(thing is not kept for thing in gc.get_objects())
+    rarely()
+    young, middle, full = gc.get_threshold()
+    assert young >= 5_000
+    assert middle >= 10
+    assert full > 1000 * middle
