@@ -151,11 +151,10 @@ def entries(chart: Chart) -> list[Entry]:
     found: list[Entry] = []
     guides: list[Entry] = []
     for index, line in enumerate(chart.lines):
-        series = line.series.smoothed(view.weight)
-        point = series.last if view.cursor is None else point_at(series, view.cursor, view.x_kind)
-        text = "-" if point is None else format_number(point[1], unit)
-        value = f"~{text}" if view.weight and point else text
-        found.append(Entry(line.style, plain(line.label), value, line_color(chart, index)))
+        value = shown_value(line.series, view)
+        text = "-" if value is None else format_number(value, unit)
+        value_text = f"~{text}" if view.weight and value is not None else text
+        found.append(Entry(line.style, plain(line.label), value_text, line_color(chart, index)))
     for guide in chart.guides:
         color = QUIET if guide.color is None else guide.color
         guides.append(Entry("guide", plain(guide.label), format_number(guide.y, unit), color))
@@ -167,13 +166,18 @@ def is_overlay(chart: Chart) -> bool:
     return any(line.top for line in chart.lines)
 
 
-def point_at(series: Series, x: float, kind: str) -> tuple[float, float] | None:
-    """The point nearest to x; None where x lies further outside the curve than its points lie apart."""
-    column = series.axis(kind)
-    spacing = (column[-1] - column[0]) / (len(column) - 1) if len(column) > 1 else 0.0
-    if not column or (spacing and not column[0] - spacing <= x <= column[-1] + spacing):
-        return None
-    return series.value_at(x, kind)
+def shown_value(series: Series, view: View) -> float | None:
+    """The last value, or the one at the cursor, as smooth as the view wants it. None where there is none, or where the
+    cursor lies further outside the curve than its points lie apart."""
+    if view.cursor is None:
+        index = series.last_index
+    else:
+        column = series.axis(view.x_kind)
+        spacing = (column[-1] - column[0]) / (len(column) - 1) if len(column) > 1 else 0.0
+        if not column or (spacing and not column[0] - spacing <= view.cursor <= column[-1] + spacing):
+            return None
+        index = series.index_at(view.cursor, view.x_kind)
+    return None if index is None else series.average_at(index, view.weight)
 
 
 def heading(chart: Chart) -> tuple[str, str]:

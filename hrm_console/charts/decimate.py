@@ -53,8 +53,25 @@ class Extremes:
         """Lowest and highest of values[start:stop]; (inf, -inf) where there is no number."""
         if stop - start <= 3 * BLOCK:
             return self._directly(start, stop)
-        self._grow()
-        return self._between(start, stop, 0)
+        if not self._levels or len(self._levels[0][0]) < len(self._values) // BLOCK:
+            self._grow()
+        low, high, level = INFINITY, -INFINITY, 0
+        while stop > start:  # the ragged ends from each level, the whole blocks between them from the level above
+            first, last = -(-start // BLOCK), stop // BLOCK
+            whole = stop - start <= 3 * BLOCK or level >= len(self._levels)
+            for begin, end in ((start, stop),) if whole else ((start, first * BLOCK), (last * BLOCK, stop)):
+                if begin == end:
+                    continue
+                if level:
+                    lows, highs = self._levels[level - 1]
+                    bottom, top = min(lows[begin:end]), max(highs[begin:end])
+                else:
+                    bottom, top = self._directly(begin, end)
+                low, high = bottom if bottom < low else low, top if top > high else high
+            if whole:
+                break
+            start, stop, level = first, last, level + 1
+        return low, high
 
     def _directly(self, start: int, stop: int) -> tuple[float, float]:
         part = self._values[start:stop]
@@ -93,24 +110,6 @@ class Extremes:
             return self._directly(start, start + BLOCK)
         lows, highs = self._levels[level - 1]
         return min(lows[start : start + BLOCK]), max(highs[start : start + BLOCK])
-
-    def _between(self, start: int, stop: int, level: int) -> tuple[float, float]:
-        """The ragged ends from this level, the whole blocks between from the level above (level 0: the values)."""
-        first, last = -(-start // BLOCK), stop // BLOCK
-        if last - first < 2 or level >= len(self._levels):
-            return self._stretch(start, stop, level)
-        parts = [self._between(first, last, level + 1)]
-        if start < first * BLOCK:
-            parts.append(self._stretch(start, first * BLOCK, level))
-        if last * BLOCK < stop:
-            parts.append(self._stretch(last * BLOCK, stop, level))
-        return min(low for low, _ in parts), max(high for _, high in parts)
-
-    def _stretch(self, start: int, stop: int, level: int) -> tuple[float, float]:
-        if level == 0:
-            return self._directly(start, stop)
-        lows, highs = self._levels[level - 1]
-        return min(lows[start:stop]), max(highs[start:stop])
 
 
 def column_of(x: float, x_low: float, scale: float) -> int:

@@ -22,6 +22,7 @@ from hrm_console.charts.decimate import NAN, Column, Extremes, decimate
 
 STEP = "step"
 WHOLE = 1 - 1e-12  # of the weights of an average: from here on it is free of its pull to zero
+LEAST_PART = 1e-18  # a weight below it changes no digit of an average
 KEPT_WINDOWS = 4  # column lists kept: a zoomed and a whole view on two widget sizes
 
 
@@ -200,7 +201,7 @@ class Series:
     @property
     def last(self) -> tuple[float, float] | None:
         """The last finite point, (step, y)."""
-        index = self._finite_before(len(self.ys))
+        index = self.last_index
         return None if index is None else (self.xs[index], self.ys[index])
 
     @property
@@ -228,16 +229,36 @@ class Series:
 
     def value_at(self, x: float, kind: str = STEP) -> tuple[float, float] | None:
         """The finite point nearest to x, for a crosshair: (x, y)."""
+        index = self.index_at(x, kind)
+        return None if index is None else (self.axis(kind)[index], self.ys[index])
+
+    def index_at(self, x: float, kind: str = STEP) -> int | None:
+        """The index of the finite point nearest to x."""
         column = self.axis(kind)
-        if not column:
-            return None
         at = bisect_left(column, x)
-        before, after = self._finite_before(at), self._finite_from(at)
-        found = [index for index in (before, after) if index is not None]
-        if not found:
-            return None
-        index = min(found, key=lambda index: abs(column[index] - x))
-        return column[index], self.ys[index]
+        found = [index for index in (self._finite_before(at), self._finite_from(at)) if index is not None]
+        return min(found, key=lambda index: abs(column[index] - x)) if column and found else None
+
+    @property
+    def last_index(self) -> int | None:
+        """The index of the last finite point."""
+        return self._finite_before(len(self.ys))
+
+    def average_at(self, index: int, weight: float) -> float:
+        """What `smoothed` has at a finite point, from as many points before it as count: said of nine curves of 100,000
+        rows, of which two are in sight, it must not cost the averages of all."""
+        if weight <= 0:
+            return self.ys[index]
+        derived = self._derived.get(("smoothed", weight))
+        if derived is not None and len(derived.series.ys) > index:
+            return derived.series.ys[index]
+        total, mass, part = 0.0, 0.0, 1 - weight
+        while index >= 0 and part > LEAST_PART:
+            value = self.ys[index]
+            if not isnan(value):
+                total, mass, part = total + part * value, mass + part, part * weight
+            index -= 1
+        return total / mass
 
     def _finite_before(self, index: int) -> int | None:
         return next((i for i in range(index - 1, -1, -1) if not isnan(self.ys[i])), None)

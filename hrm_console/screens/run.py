@@ -60,6 +60,10 @@ class RunScreen(CurveRoom):
         for name, pane in self.panes.items():
             pane.border_title = name.partition("-")[0]
         self.tabs = Bar(self._tabs, id="tabs")
+        self.legend, self.reading = Bar(self.legend_text, id="legend"), Bar(self._reading, id="reading")
+        self.right = Vertical(
+            *(self.panes[name] for name in ("alarms", "status", "values", "halting-beside")), id="right"
+        )
         self.search_input = Input(placeholder="search the log", id="search", compact=True)
 
     def compose(self) -> ComposeResult:
@@ -68,8 +72,8 @@ class RunScreen(CurveRoom):
         yield Bar(self._summary, id="summary")
         yield self.tabs
         yield Bar(self._banner, id="banner")
-        yield Bar(self.legend_text, id="legend")
-        yield Bar(self._reading, id="reading")
+        yield self.legend
+        yield self.reading
         with Horizontal(id="body"):
             with Vertical(id="left"):
                 yield self.curves
@@ -77,7 +81,7 @@ class RunScreen(CurveRoom):
                     Vertical(self.search_input, self.log_pane, id="log-box"), panes["families-beside"], id="strip"
                 )
                 yield from (panes[name] for name in ("config", "halting", "families"))
-            yield Vertical(*(panes[name] for name in ("alarms", "status", "values", "halting-beside")), id="right")
+            yield self.right
         yield Bar(self._keys, id="keys")
 
     def on_mount(self) -> None:
@@ -94,11 +98,18 @@ class RunScreen(CurveRoom):
         self.show_feed()
 
     def look_changed(self) -> None:
-        """The curves are looked at otherwise. What comes in sight by it has its size only after the next layout."""
-        before = self.classes
-        self.show_all()
-        if self.classes != before:
-            self.call_after_refresh(self.show_feed)
+        """The curves are looked at otherwise: nothing else is drawn anew. Where that gives lines above them a place or
+        takes it, the curves are drawn by the layout that follows, not twice."""
+        before, line = self._fitting, self.line
+        if line is not None and self.app.in_sight is self:
+            self.app.follow(line, *self.others())
+        self._set_bars()
+        if self._fitting == before:
+            self.show_curves()
+            return
+        if self.feed is not None:
+            self.curves.take(self.charts())
+        self.call_after_refresh(self.show_all)
 
     def shell_words(self) -> tuple[str, ...]:
         return ("show", self.run_id)
@@ -199,19 +210,22 @@ class RunScreen(CurveRoom):
                 self.curves.draw(charts)
             words = f"at {moment_words(self.look, feed)}" if self.look.cursor is not None else ""
             self._fill("values", lambda width: values_rows(charts, words, palette, width, self.shown_runs()))
-        for bar in self.query("#reading, #legend, #tabs").results(Bar):
+        for bar in (self.reading, self.legend, self.tabs):
             bar.update()
+
+    @property
+    def _fitting(self) -> tuple[frozenset[str], ...]:
+        """What decides who has how much room."""
+        return tuple(node.classes for node in (self, self.right, self.reading, self.legend))
 
     def _set_bars(self) -> None:
         """The lines that are there only when they have something to say."""
         look, curves = self.look, in_sight(self.curves) or self.page == "values"
         searched = self.page_mode and self.page == "log" and self.log_search.found is not None
-        classes = {  # at once: each change of one would style the whole screen anew
-            "-crosshair": look.cursor is not None,
-            "-reading": (curves and (look.cursor is not None or look.span is not None)) or searched,
-            "-overlaid": curves and len(self.shown_runs()) > 1,
-        }
-        self.update_classes(classes, animate=False)
+        # On what they change alone: a class of the screen has everything on it styled anew.
+        self.right.set_class(look.cursor is not None, "-crosshair")
+        self.reading.set_class((curves and (look.cursor is not None or look.span is not None)) or searched, "-shown")
+        self.legend.set_class(curves and len(self.shown_runs()) > 1, "-shown")
 
     @property
     def page_mode(self) -> bool:

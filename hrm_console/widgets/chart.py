@@ -2,8 +2,9 @@
 
 Chart -> rows (charts/braille.py) -> strips of Textual's line API. A tick of a live curve usually changes the title and
 a few cells at its end; telling Textual just those regions sends some hundred bytes instead of the ten thousand of a
-whole chart, which is what counts over SSH. Text is never parsed as markup. Not here: what is plotted, keys, reading of
-files.
+whole chart, which is what counts over SSH. Strips are made once in their last colours, past the machinery for borders,
+padding and opacity, of which a chart has none: that took a third of a key that moves nine crosshairs. Text is never
+parsed as markup. Not here: what is plotted, keys, reading of files.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import ClassVar, final
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
+from textual.color import Color
+from textual.filter import LineFilter
 from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
@@ -21,6 +24,9 @@ from textual.widget import Widget
 from hrm_console.charts.braille import Markers, Row
 from hrm_console.charts.chart import Chart
 from hrm_console.widgets.crosshair import Crosshair
+
+# What colours of a row hang on besides its own: the widget's style, the background under it, the app's filters.
+Look = tuple[Style, Color, tuple[LineFilter, ...]]
 
 
 @final
@@ -49,7 +55,8 @@ class ChartWidget(Widget, can_focus=True):
         self.markers: Markers = markers
         self._drawn = Size(0, 0)
         self._rows: list[Row] = []
-        self._strips: list[Strip] = []
+        self._strips: list[Strip | None] = []  # None: not made since the row changed
+        self._look: Look | None = None
         self._crosshair = Crosshair()
 
     def update_chart(self, chart: Chart | None = None) -> int:
@@ -73,12 +80,12 @@ class ChartWidget(Widget, can_focus=True):
         before, self._rows = self._rows, rows
         if size != self._drawn or len(before) != len(rows):
             self._drawn = size
-            self._strips = [to_strip(row) for row in rows]
+            self._strips = [None] * len(rows)
             self.refresh()
             return len(rows)
         different = [y for y, row in enumerate(rows) if row != before[y]]
         for y in different:
-            self._strips[y] = to_strip(rows[y])
+            self._strips[y] = None
         if moved:
             self.refresh(*moved)
             return len(different)
@@ -90,16 +97,34 @@ class ChartWidget(Widget, can_focus=True):
             self.refresh(*regions)
         return len(regions)
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """The rows of a part as they were drawn last, on the widget's own background."""
+        if self.styles.gutter:  # there may be a border after all
+            return super().render_lines(crop)
+        look = self._look_now()
+        strips = [self._strip(y, look) for y in crop.line_range]
+        start, stop = crop.column_span
+        whole = start == 0 and stop == self.size.width
+        return strips if whole else [strip.crop(start, stop) for strip in strips]
+
     def render_line(self, y: int) -> Strip:
-        """The row as it was drawn last, on the widget's own background."""
-        if y < len(self._strips):
-            return self._strips[y].apply_style(self.visual_style.rich_style)
-        return Strip.blank(self.size.width, self.visual_style.rich_style)
+        """One of them."""
+        return self._strip(y, self._look_now())
 
+    def _look_now(self) -> Look:
+        look = (self.visual_style.rich_style, self.background_colors[1], tuple(self.get_line_filters()))
+        if look != self._look:
+            self._look, self._strips = look, [None] * len(self._rows)
+        return look
 
-def to_strip(row: Row) -> Strip:
-    """A row of the renderer for Textual; its characters all take one cell."""
-    return Strip([Segment(text, _style(style)) for text, style in row], sum(len(text) for text, _ in row))
+    def _strip(self, y: int, look: Look) -> Strip:
+        if y >= len(self._strips):
+            return Strip.blank(self.size.width, final_style("", look))
+        strip = self._strips[y]
+        if strip is None:
+            segments = [Segment(text, final_style(style, look)) for text, style in self._rows[y]]
+            strip = self._strips[y] = Strip(segments, self.size.width)
+        return strip
 
 
 def changed_cells(before: Row, after: Row) -> tuple[int, int]:
@@ -119,6 +144,11 @@ def _changed_region(y: int, before: Row, after: Row) -> Region:
     return Region(start, y, stop - start, 1)
 
 
-@lru_cache(256)
-def _style(text: str) -> Style:
-    return Style.parse(text)
+@lru_cache(1024)
+def final_style(text: str, look: Look) -> Style:
+    """The style of a row's text over that of the widget, as the app's filters for the terminal leave it."""
+    base, background, filters = look
+    segments = [Segment(" ", base + Style.parse(text) if text else base)]
+    for line_filter in filters:
+        segments = line_filter.apply(segments, background)
+    return segments[0].style or base

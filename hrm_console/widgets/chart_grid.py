@@ -17,7 +17,7 @@ from hrm_console.widgets.chart import ChartWidget
 LEAST_WIDTH, LEAST_HEIGHT = 44, 8
 MOST_SHOWN = 12
 # Charts are drawn for so long in one turn, then keys and the screen have theirs. Nine of short runs take 30 ms.
-TURN_S, PAUSE_S = 0.05, 0.005
+TURN_S, PAUSE_S = 0.025, 0.005
 
 
 def grid_for(width: int, height: int, num_charts: int) -> tuple[int, int]:
@@ -113,6 +113,15 @@ class ChartGrid(Grid):
             self._arrange(self.page * self.capacity)
         else:
             self._draw()
+
+    def take(self, charts: Sequence[Chart]) -> None:
+        """Have these charts drawn by the layout that is to come."""
+        if len(charts) != len(self.charts):
+            self.draw(charts)
+            return
+        self.charts, self._due = charts, []
+        for widget, index in zip(self.widgets, self.shown, strict=False):
+            widget.chart = charts[index]
 
     def _draw(self) -> None:
         """Draw the charts in sight, those of long runs some at a time: the next key is read between."""

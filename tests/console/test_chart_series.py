@@ -201,3 +201,17 @@ def test_axes_can_be_put_in_place_later() -> None:
     series.put_axes({"time": [1.5, 3]})
     series.append(30, 3, time=4)
     assert list(series.axis("time")) == [1.5, 3, 4] and list(series.xs) == [10, 20, 30]
+
+
+@given(
+    st.lists(st.none() | st.floats(-1e6, 1e6), min_size=1, max_size=300),
+    st.sampled_from([0.0, 0.3, 0.6, 0.9, 0.99]),
+    st.booleans(),
+)
+def test_the_average_at_one_point_is_that_of_the_curve(values: list[float | None], weight: float, drawn: bool) -> None:
+    series, known = series_of(*enumerate(values)), series_of(*enumerate(values)).smoothed(weight)
+    if drawn:
+        series.smoothed(weight)
+    for index, value in enumerate(values):
+        if value is not None:
+            assert series.average_at(index, weight) == pytest.approx(known.ys[index], rel=1e-9, abs=1e-6)

@@ -16,7 +16,7 @@ from hrm_console.charts.braille import render
 from hrm_console.charts.chart import Chart, Line
 from hrm_console.charts.series import Series
 from hrm_console.charts.view import View
-from hrm_console.widgets.chart import ChartWidget, changed_cells, to_strip
+from hrm_console.widgets.chart import ChartWidget, changed_cells
 
 
 class OneChart(App[None]):
@@ -162,4 +162,3 @@ def test_changed_cells_is_the_tightest_stretch(old: str, new: str, cut: int) -> 
 def test_a_change_of_colour_alone_is_a_change() -> None:
     assert changed_cells([("abc", "")], [("a", ""), ("b", "bold"), ("c", "")]) == (1, 2)
     assert changed_cells([("a  ", "")], [("a", ""), ("  ", "bold")]) == (0, 0)
-    assert to_strip([("abc", "bold"), ("d", "color(75)")]).cell_length == 4

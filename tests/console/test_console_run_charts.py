@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from hrm_console.charts.chart import PALETTE, entries, find_limits, point_at
+from hrm_console.charts.chart import PALETTE, entries, find_limits, shown_value
 from hrm_console.charts.series import Series
+from hrm_console.charts.view import View
 from hrm_console.rows.feed import Batch, Feed
 from hrm_console.screens.run_pick import grouped, pick_rows
 from hrm_console.theme import FULL
@@ -104,8 +105,7 @@ def test_a_curve_says_nothing_where_it_is_not(x, found):
     series = Series()
     for step, y in ((100, 1.0), (200, 2.0)):
         series.append(step, y)
-    point = point_at(series, x, "step")
-    assert (None if point is None else point[1]) == (1.0 if x == 140 else found)
+    assert shown_value(series, View(cursor=x)) == (1.0 if x == 140 else found)
 
 
 def test_the_list_of_charts_keeps_groups_together_and_marks_the_chosen():
