@@ -35,14 +35,14 @@ def data() -> None:
 
 
 def data_file(file: Path | None) -> Path:
-    """The file given with --data, or arc1.h5 in the folder of built data, which must then be there."""
-    if file is not None:
-        return file
+    """The file given with --data, or arc1.h5 in the folder of built data, which must be there; a child has read it."""
+    from hrm_core.data.guard import refuse_harmful
     from hrm_core.runs.layout import default_built_dir
 
-    path = default_built_dir() / "arc1.h5"
-    if not path.exists():
+    path = default_built_dir() / "arc1.h5" if file is None else file
+    if file is None and not path.exists():
         raise UserError(f"no data file at {clean(str(path))}; build it with `hrm data build arc1`", exit_code=1)
+    refuse_harmful(path)
     return path
 
 

@@ -59,7 +59,7 @@ class Asked:
 
 
 def data_of(snapshot: Path, recipe: Recipe, given: Path | None) -> Path:
-    """The data file: the given one, the one its run began with, or the recipe's, built if it is missing."""
+    """The data file: the given one, its run's, or the recipe's, built if it is missing; a child has read it."""
     from hrm_core.cli.run_commands import ensure_data
     from hrm_core.runs.files import mapping, read_json_object
     from hrm_core.runs.layout import RunFolder
@@ -70,7 +70,7 @@ def data_of(snapshot: Path, recipe: Recipe, given: Path | None) -> Path:
         # A promoted snapshot lies in no run; it says itself what its run began with.
         began_with = (run_json or mapping(read_meta(snapshot), "promoted")).get("data")
         if isinstance(began_with, str) and Path(began_with).is_file():
-            return Path(began_with)
+            given = Path(began_with)
     return ensure_data(recipe.data.source, given)
 
 

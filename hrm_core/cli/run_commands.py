@@ -20,8 +20,14 @@ if TYPE_CHECKING:
 
 
 def ensure_data(source: str, given: Path | None) -> Path:
-    """The data file: the given one, or the recipe's in the folder of built data, built now if it is not there."""
+    """The data file: the given one, or the recipe's in the folder of built data, built now if it is not there.
+
+    What was there before has been read by a child when this returns, so that it may be loaded.
+    """
     if given is not None:
+        from hrm_core.data.guard import refuse_harmful
+
+        refuse_harmful(given)
         return given
     from hrm_core.cli.data_commands import build_progress
     from hrm_core.data.prepare import ensure_built
@@ -147,6 +153,11 @@ def resume(run: str, overrides: tuple[str, ...], detach: bool, runs: Path | None
         start_detached(folder, words + (["--data", str(data.resolve())] if data else []))
         _say_how_to_watch(folder.name, folder)
         return
+    from hrm_core.data.guard import refuse_harmful
+
+    began_with = data or string(run_json, "data")
+    if began_with is not None:
+        refuse_harmful(Path(began_with))
     from hrm_core.training.session import resume_run
 
     sys.exit(1 if resume_run(folder, overrides, data, print_line) == "failed" else 0)

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from hrm_core.data import schema
-from hrm_core.data.dataset import REMEDY, make_dataset
-from hrm_core.data.file import digest_path, read_content
+from hrm_core.data.dataset import make_dataset
+from hrm_core.data.file import BUILD_IT, digest_path, read_content
 from hrm_core.data.lanes import LanePairs
 from hrm_core.data.schema import Content
 from hrm_core.data.streams import choose
@@ -30,7 +30,7 @@ ROUND_TRIPS = 2  # admissions of every training pair that are brought back
 
 def check_file(path: Path) -> dict[str, Any]:
     """What was found in order; UserError at the first thing that is not."""
-    content, digest = read_content(path, REMEDY)
+    content, digest = read_content(path, BUILD_IT)
     dataset = make_dataset(content, DataConfig(), digest)
     faults = [*split_faults(content), *stage_faults(content)]
     trips = 0
@@ -40,7 +40,7 @@ def check_file(path: Path) -> dict[str, Any]:
         if wrong:
             faults.append(f"{wrong} pairs on canvas {lane.side} do not come back from their augmentation")
     if faults:
-        raise UserError(f"data file {clean(path)}: {faults[0]}; {REMEDY}", exit_code=1)
+        raise UserError(f"data file {clean(path)}: {faults[0]}; {BUILD_IT}", exit_code=1)
     rows = sum(len(columns["task"]) for columns in content.canvas.values())
     return {
         "file": str(path),

@@ -22,7 +22,7 @@ from torch import Tensor
 from hrm_core.data import schema
 from hrm_core.data.canvas import choose_canvas
 from hrm_core.data.colors import recolor
-from hrm_core.data.file import read_content
+from hrm_core.data.file import BUILD_IT, read_content
 from hrm_core.data.grids import MAX_SIDE, NUM_COLORS, OUTSIDE
 from hrm_core.data.lanes import LanePairs, OversizePairs, TaskTable
 from hrm_core.data.schema import EVAL, SPLITS, TRAIN, VAL, Columns, Content
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 FITS7_SIDE = 7
 KEY_STRIDE = 2000
-REMEDY = "build it with `hrm data build arc1` (or arc2, or --source DIR)"
 
 
 @final
@@ -63,7 +62,7 @@ class Dataset:
         return {"train": self.train, "val": self.val, "eval": self.eval}[name]
 
 
-def load_dataset(path: Path, data: DataConfig, remedy: str = REMEDY, input: InputConfig | None = None) -> Dataset:
+def load_dataset(path: Path, data: DataConfig, remedy: str = BUILD_IT, input: InputConfig | None = None) -> Dataset:
     """Read, check and re-lay a built file; UserError with the remedy if it is missing, damaged or does not suit.
 
     Without `input` the grids are as published.

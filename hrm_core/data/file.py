@@ -2,7 +2,8 @@
 
 A full disk is then a plain OSError of the one atomic writer, and a reader never holds a file open. The reader looks at
 the sha256 beside the file first and then accepts the schema and nothing else: no links, no external or virtual data,
-no surprise names, shapes or types. Every failure is a UserError that says how to get a good file.
+no surprise names, shapes or types. Every failure is a UserError that says how to get a good file. Bytes that HDF5
+itself does not survive are not noticed here: `guard.py` has a child read a file first.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from hrm_core.errors import UserError
 from hrm_core.runs.files import read_named
 from hrm_core.runs.formats import REMEDY
 
+BUILD_IT = "build it with `hrm data build arc1` (or arc2, or --source DIR)"
 CHUNK_ROWS = 64
 MAX_FILE_BYTES = 2**31
 # What a file may unpack to: a grid padded to 30x30 packs 5 to 20 times smaller, a bomb a thousand times.
@@ -74,8 +76,13 @@ def _write_group(file: h5py.File, name: str, columns: Columns, spec: schema.Spec
             group.create_dataset(column, data=values, chunks=chunks, compression="lzf", fletcher32=True)
 
 
-def read_content(path: Path, remedy: str) -> tuple[Content, str]:
-    """A built file whole, with the digest of its content; UserError, ending with `remedy`, if it is not good."""
+def recorded_digest(path: Path) -> str:
+    """The sha256 that stands beside a file, "" where it is no word. OSError where there is none to read."""
+    return next(iter(read_named(digest_path(path), 2**16).decode("ascii", "replace").split()), "")
+
+
+def read_bytes(path: Path, remedy: str) -> tuple[bytes, str]:
+    """A built file's bytes and their sha256, which is the recorded one; else UserError, ending with `remedy`."""
     try:
         raw = read_named(path, MAX_FILE_BYTES)
     except FileNotFoundError:
@@ -84,17 +91,27 @@ def read_content(path: Path, remedy: str) -> tuple[Content, str]:
         raise UserError(f"data file {path} cannot be read ({error.strerror or error})", exit_code=1) from None
     digest = hashlib.sha256(raw).hexdigest()
     try:
-        expected = read_named(digest_path(path), 2**16).decode("ascii", "replace").split()
+        expected = recorded_digest(path)
     except OSError:
         raise UserError(f"data file {path} has no readable {digest_path(path).name}; {remedy}", exit_code=1) from None
-    if expected[:1] != [digest]:
+    if expected != digest:
         message = f"data file {path} is damaged or was changed (its sha256 is not the recorded one); {remedy}"
         raise UserError(message, exit_code=1)
+    return raw, digest
+
+
+def parse_file(path: Path, raw: bytes, remedy: str) -> Content:
+    """What a file of these bytes holds; UserError, ending with `remedy`, if that is not good. This is HDF5's turn."""
     try:
-        content = from_bytes(raw)
+        return from_bytes(raw)
     except SurpriseError as error:
         message = f"data file {path} is not one that this version reads ({error}); {remedy}"
         raise UserError(message, exit_code=1) from None
+
+
+def read_content(path: Path, remedy: str) -> tuple[Content, str]:
+    """A built file whole, with the digest of its content; UserError, ending with `remedy`, if it is not good."""
+    content = parse_file(path, read_bytes(path, remedy)[0], remedy)
     return content, str(content.attributes["content_sha256"])
 
 

@@ -16,6 +16,7 @@ from typing import final
 from hrm_core.data.build import Progress, build
 from hrm_core.data.duplicates import overlapping, repeated
 from hrm_core.data.file import digest_path, to_bytes
+from hrm_core.data.guard import refuse_harmful
 from hrm_core.data.schema import Content
 from hrm_core.data.sources.recipes import built_name, read_source
 from hrm_core.data.sources.source import Source
@@ -74,9 +75,12 @@ def check_place(path: Path) -> None:
 
 
 def ensure_built(source: str, progress: Progress | None = None) -> Path:
-    """The built file of a recipe's `data.source`, built now if it is missing; it is not checked here."""
+    """The built file of a recipe's `data.source`: built now if it is missing, else read by a child first."""
     path = default_built_dir() / built_name([source])
-    return path if path.exists() else prepare([source], path, progress=progress).path
+    if not path.exists():
+        return prepare([source], path, progress=progress).path
+    refuse_harmful(path)
+    return path
 
 
 def write_built(content: Content, path: Path) -> int:

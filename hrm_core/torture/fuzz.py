@@ -19,7 +19,7 @@ from typing import Final, final
 from hrm_core.torture.bench import Bench, Row
 from hrm_core.torture.fuzz_formats import FORMATS
 
-SILENCE_S: Final = 120.0  # a start under load takes some; a case is stopped by its own timer long before
+SILENCE_S: Final = 300.0  # a start under load takes some; a case is stopped long before, by its own timer or its bounds
 MOST_DEATHS: Final = 20
 AT_ONCE: Final = 2
 _BAD: Final = ("crash", "hang", "wrong")
@@ -89,7 +89,8 @@ def run_child(command: Sequence[str], environment: Mapping[str, str], first: int
 def fuzz(bench: Bench, name: str, count: int) -> Tally:
     """All cases of a format; after a death the next process begins behind the case that killed it."""
     tally, first = Tally(), 0
-    environment = bench.environment(XDG_CONFIG_HOME=str(bench.folder / "config"), PYTHONHASHSEED="0")
+    own = {f"XDG_{kind}_HOME": str(bench.folder / kind.lower()) for kind in ("CONFIG", "CACHE")}
+    environment = bench.environment(**own, PYTHONHASHSEED="0")
     for attempt in range(MOST_DEATHS):
         folder = bench.folder / f"{name}-{attempt}"
         words = [name, str(folder), str(bench.seed), str(first), str(count)]
@@ -116,7 +117,7 @@ def row_of(name: str, tally: Tally, wanted: int) -> Row:
     bad = sum(counts[code] for code in _BAD)
     return Row(
         fault=f"fuzzed: {FORMATS[name].what}",
-        how="bits, runs of bytes, cuts, copies, splices, values of other types; a process with bounded memory and time",
+        how=f"bits, runs of bytes, cuts, copies, splices, values of other types; {FORMATS[name].how}",
         times=tally.cases,
         bar="no traceback, no hang, no wrong data",
         found="; ".join(words),

@@ -14,7 +14,13 @@ FORMATS: Final[dict[str, Format]] = {
     "overrides": Format("overrides behind `hrm run`", "words", fuzz_texts.overrides),
     "keys": Format("keys.toml", "toml", fuzz_texts.keys),
     "tasks": Format("ARC tasks (JSON)", "json", fuzz_texts.tasks),
-    "data": Format("built data (HDF5)", "bytes", fuzz_data.data),
+    "data": Format(
+        "built data (HDF5)",
+        "bytes",
+        fuzz_data.data,
+        how="as a command reads it, the sha256 made anew: the guard's function and bounds in a fork for each (for "
+        "every hundredth the guard's own child), then the loader",
+    ),
     "rows": Format("metrics, evaluations, events", "json", fuzz_runs.rows),
     "status": Format("status.json", "json", fuzz_runs.status),
     "run": Format("run.json, result.json, policy.json", "json", fuzz_runs.run_files),

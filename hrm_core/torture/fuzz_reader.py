@@ -39,13 +39,14 @@ class Reader:
 @dataclass(frozen=True)
 class Format:
     """what: in words; kind: of mutations; prepare: an own folder -> its reader; memory_gib: that a child may have;
-    longest: characters of a line of a sentence."""
+    longest: characters of a line of a sentence; how: where it is read."""
 
     what: str
     kind: str
     prepare: Callable[[Path], Reader]
     memory_gib: float = 2.0
     longest: int = 1000
+    how: str = "a process with bounded memory and time"
 
 
 def tidy(message: str, longest: int = 1000) -> str:
