@@ -76,6 +76,9 @@ def _list(as_json: bool) -> None:
     described += [_describe(name) for name in EXPERIMENTS]
     for problem in problems:
         click.echo(f"left out: {clean(problem)}", err=True)
+    for experiment in saved.values():
+        if experiment.note:
+            click.echo(f"note: {clean(experiment.note)}", err=True)
     if as_json:
         print_json(described)
         return

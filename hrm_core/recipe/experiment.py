@@ -20,7 +20,8 @@ class Experiment:
     """`lines` sees the flat recipe of EXP-00, preset and overrides, and returns what it sets differently.
 
     The first of `presets` is the default; any other than these is refused. One of the user's own has the experiment it
-    builds on as `base`, whose lines it has, and `overrides` that are laid over them.
+    builds on as `base`, whose lines it has, and `overrides` that are laid over them; `note` is a sentence for whoever
+    starts it.
     """
 
     name: str
@@ -32,3 +33,4 @@ class Experiment:
     presets: tuple[str, ...] = ALL_PRESETS
     base: str = ""
     overrides: tuple[str, ...] = ()
+    note: str = ""

@@ -31,10 +31,12 @@ _FIXED = ("experiment", "preset")
 @final
 @dataclass(frozen=True)
 class ResolvedRecipe:
-    """The recipe, and for each of its keys who set it: "EXP-00", "preset cpu", the experiment's name, "override"."""
+    """The recipe, and for each of its keys who set it: "EXP-00", "preset cpu", the experiment's name, "override".
+    `note`: a sentence for whoever starts a run of it, or nothing."""
 
     recipe: Recipe
     sources: dict[str, str]
+    note: str = ""
 
 
 @final
@@ -163,7 +165,7 @@ def build_recipe(experiment: str, overrides: Sequence[str] = (), *, allow_unbuil
         if own:
             raise UserError(f"{found.name} needs {own[0]}, which is not built yet; run EXP-00, its control, for now")
         refuse_unbuilt(layers.flat)
-    return ResolvedRecipe(validate(layers.flat), layers.sources)
+    return ResolvedRecipe(validate(layers.flat), layers.sources, found.note)
 
 
 def override_recipe(recipe: Recipe, overrides: Sequence[str]) -> Recipe:

@@ -1,7 +1,8 @@
 """The user's own experiments: a named experiment, a preset and overrides, kept under a name of the user's.
 
 Recipe room; free of torch. `~/.config/hrm-console/experiments/NAME.toml` <-> `Experiment`. A file is data from outside:
-what is no experiment is said and left out. Built-in names cannot be taken. The built-in table is given by the caller
+what is no experiment is said and left out; one that is not as it was saved (the digest in its first line) is used, and
+that is said. Built-in names cannot be taken. The built-in table is given by the caller
 (`experiments.py`), and how overrides are laid is in `lay.py`.
 """
 
@@ -17,6 +18,7 @@ from typing import Any, Final, final
 import tomli_w
 
 from hrm_core.errors import UserError
+from hrm_core.recipe.digest_line import is_as_written, with_digest
 from hrm_core.recipe.experiment import Experiment
 from hrm_core.recipe.keys import nearest
 from hrm_core.runs.atomic import explain_os_error, write_bytes
@@ -118,7 +120,11 @@ def find_mine(name: str, known: Mapping[str, Experiment], folder: Path | None = 
     data = read_small(path, _MAX_BYTES)
     if data is None:
         raise UserError(f"{clean(path)} cannot be read as an experiment; repair or delete it")
-    return experiment_of(parse_mine(name, data), known)
+    found = experiment_of(parse_mine(name, data), known)
+    if is_as_written(data.decode("utf-8")):
+        return found
+    note = f"{name} is not as it was saved; if you changed {clean(path)}, take its first line out"
+    return replace(found, note=note, setup=f"{found.setup} Its file is not as it was saved.")
 
 
 def read_mine(
@@ -166,7 +172,7 @@ def write_mine(
     content = {key: getattr(mine, key) for key in _TEXTS} | {"overrides": list(mine.overrides)}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, tomli_w.dumps(content).encode("utf-8"))
+        write_bytes(path, with_digest(tomli_w.dumps(content)).encode("utf-8"))
     except OSError as error:
         raise explain_os_error(error) from error
     return path

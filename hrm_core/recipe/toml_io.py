@@ -6,7 +6,6 @@ the digest of the rest, so that a recipe with a flipped bit, or cut short, is no
 
 from __future__ import annotations
 
-import hashlib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, Final
 import tomli_w
 
 from hrm_core.errors import UserError
+from hrm_core.recipe.digest_line import is_as_written, with_digest
 from hrm_core.recipe.keys import Flat, flatten, leaves, nearest, put, unflatten
 from hrm_core.recipe.lay import validate
 from hrm_core.recipe.schema import Recipe
@@ -22,13 +22,7 @@ from hrm_core.recipe.unbuilt import refuse_unbuilt
 from hrm_core.runs.files import read_small
 from hrm_core.runs.text import clean
 
-_HEAD: Final = "# digest "
 _MAX_BYTES: Final = 2**20
-
-
-def _digest_line(rest: str) -> str:
-    digest = hashlib.sha256(rest.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-    return f"{_HEAD}{digest} of what follows; take this line out if you change it"
 
 
 def _written(value: Any) -> Any:
@@ -42,8 +36,7 @@ def to_toml(recipe: Recipe) -> str:
     flat = {
         key: _written(value) for key, value in flatten(recipe).items() if not (leaves()[key].group and value is None)
     }
-    text = tomli_w.dumps(unflatten(flat))
-    return f"{_digest_line(text)}\n{text}"
+    return with_digest(tomli_w.dumps(unflatten(flat)))
 
 
 def _flat_of(tree: Mapping[str, Any], prefix: str = "") -> Flat:
@@ -60,9 +53,7 @@ def _flat_of(tree: Mapping[str, Any], prefix: str = "") -> Flat:
 
 
 def _whole(text: str) -> str:
-    """The text, if it is what its first line says; one without such a line was written by a person, or long ago."""
-    first, _, rest = text.partition("\n")
-    if first.startswith(_HEAD) and first != _digest_line(rest):
+    if not is_as_written(text):
         raise UserError(
             "the recipe is not what was written: the digest in its first line is that of another text.\n"
             "Put it back from recipe.toml of the run's newest checkpoint; if you changed it, take that line out.",

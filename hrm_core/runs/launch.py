@@ -115,7 +115,8 @@ def start_process(
                 env=None if environment is None else dict(environment),
                 cwd=working_folder,
             )
-        write_json(layout.launch_json, {"time_utc": utc_now(), "process": identity(process.pid), "argv": list(argv)})
+        about = {"time_utc": utc_now(), "process": identity(process.pid), "argv": list(argv)}
+        write_json(layout.launch_json, about, seal=True)
     except OSError as error:
         raise explain_os_error(error) from error
     return process

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ from hrm_core.runs.text import clean
 
 FORMAT: Final = 1
 FOLDER: Final = "sweeps"
+MOST: Final = 1000
+"""Seeds of an experiment, and experiments of a sweep."""
 
 
 @final
@@ -80,14 +83,22 @@ def sweep_path(runs_dir: Path, name: str) -> Path:
 
 
 def read_sweep(runs_dir: Path, name: str) -> Sweep:
-    """The sweep of that name. UserError: missing or damaged (2, with the names there are), or newer than we are (1)."""
+    """The sweep of that name. UserError: missing or no sweep (2, with the names there are), damaged, or newer than we
+    are (1)."""
     path = sweep_path(runs_dir, name)
     row = read_json_object(path)
+    if row is None and os.path.lexists(path):
+        raise UserError(
+            f"{clean(path)} is damaged: it is no JSON object, or not what was written.\n"
+            "Put it right and take its line `seal` out, or move it away; its runs are not touched.",
+            1,
+        )
     refuse_newer(row, FORMAT, path)
     experiments = tuple(part for part in items(row, "experiments") if isinstance(part, str))
     overrides = tuple(part for part in items(row, "overrides") if isinstance(part, str))
     seeds, control_seeds = integer(row, "seeds"), integer(row, "control_seeds")
-    if not experiments or not seeds or not control_seeds or string(row, "name") != name:
+    counted = all(1 <= (number or 0) <= MOST for number in (seeds, control_seeds, len(experiments)))
+    if not seeds or not control_seeds or not counted or string(row, "name") != name:
         there = sorted(found.stem for found in path.parent.glob("*.json"))
         hint = f"there are {', '.join(there)}" if there else "there are none; start one with `hrm sweep`"
         raise UserError(f"there is no sweep {name} in {clean(runs_dir)}; {clean(hint)}.")
@@ -117,7 +128,7 @@ def extend_sweep(runs_dir: Path, wanted: Sweep) -> Sweep:
     assert merged.runs, "a sweep has runs"
     try:
         make_folder(path.parent)
-        write_json(path, {"format": FORMAT, **vars(merged)})
+        write_json(path, {"format": FORMAT, **vars(merged)}, seal=True)
     except OSError as error:
         raise explain_os_error(error) from error
     return merged

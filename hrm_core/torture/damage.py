@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,9 +21,12 @@ from typing import Final, final
 
 from hrm_core.data.file import digest_path, read_content
 from hrm_core.errors import UserError
+from hrm_core.recipe.experiments import EXPERIMENTS
+from hrm_core.recipe.my_experiments import MyExperiment, find_mine, write_mine
 from hrm_core.recipe.toml_io import read_recipe
 from hrm_core.runs.files import Row as JsonRow
 from hrm_core.runs.files import read_json_object
+from hrm_core.runs.launch import start_process
 from hrm_core.runs.layout import RunFolder
 from hrm_core.runs.predictions import (
     TASKS_NAME,
@@ -36,6 +40,7 @@ from hrm_core.runs.queue import add
 from hrm_core.runs.queue_store import queue_path, read_queue
 from hrm_core.runs.reader import evaluation_rows, events, metrics_rows, read_policy, read_status
 from hrm_core.runs.snapshots import META_NAME, latest_good, newest_first
+from hrm_core.runs.sweeps import Sweep, extend_sweep, read_sweep, sweep_path
 from hrm_core.runs.writer import RunWriter
 from hrm_core.runs.written import ROWS, look_through
 from hrm_core.torture.bench import SMALL_RUN, Bench, Row
@@ -206,6 +211,27 @@ def queue_targets(folder: Path) -> Iterator[Target]:
     yield Target("queue.json", queue_path(folder), lambda: read_queue(folder))
 
 
+def started_targets(folder: Path) -> Iterator[Target]:
+    """What console and command line keep to start runs from: a saved experiment, a sweep, how a run was launched."""
+    mine = write_mine(MyExperiment("mine", "EXP-03", "cpu", ("training.batch=32",)), EXPERIMENTS, folder)
+    sweep = extend_sweep(folder, Sweep("one", ("EXP-00", "EXP-03"), 2, 3, ("preset=cpu", "training.batch=32")))
+    start_process([sys.executable, "-c", ""], folder / "run").wait(TIMEOUT_S)
+    launched = RunFolder(folder / "run").launch_json
+    keys = set(read_json_object(launched) or ())
+
+    def experiment() -> object:
+        found = find_mine("mine", EXPERIMENTS, folder)
+        return None if found is None or found.note else found  # a note: it is used, and said to have changed
+
+    def launch() -> object:
+        row = read_json_object(launched)
+        return None if row is None else {key: value for key, value in row.items() if key in keys}
+
+    yield Target("saved experiment", mine, experiment)
+    yield Target("file of a sweep", sweep_path(folder, sweep.name), lambda: read_sweep(folder, sweep.name))
+    yield Target("launch.json", launched, launch)
+
+
 def make_run(bench: Bench) -> RunFolder:
     """A real finished run with replay and three checkpoints, a policy beside it, and a result that counts all rows."""
     runs = bench.folder / "runs"
@@ -286,7 +312,7 @@ def trials(bench: Bench) -> Iterator[Row]:
     cuts, flips = bench.times(*CUTS), bench.times(*FLIPS)
     run = make_run(bench)
     targets = [*data_targets(bench.folder, bench.data), *checkpoint_targets(run), *run_targets(run)]
-    targets += queue_targets(bench.folder / "queue")
+    targets += [*queue_targets(bench.folder / "queue"), *started_targets(bench.folder / "started")]
     for number, target in enumerate(targets):
         bench.say(target.what)
         yield row_of(target, *trial(target, cuts, flips, Random(f"{bench.seed}/{number}")))

@@ -123,7 +123,7 @@ def start_run(
     """Trains a new run to its end; returns "finished", "stopped" or "failed". `snapshot` gives its first weights."""
     recipe = resolved.recipe
     source = None if snapshot is None else read_source(snapshot)
-    notes: list[str] = []
+    notes = [resolved.note] * bool(resolved.note)
     chosen = choose_device(recipe.training)
     dataset = load_dataset(data_path, recipe.data, input=recipe.input)
     apply_device(chosen, recipe.training.deterministic)

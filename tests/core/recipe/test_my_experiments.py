@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from small_trainer import QUIET, TINY_MODEL
 
 from hrm_core.cli.recipe_commands import experiments
 from hrm_core.errors import UserError
@@ -14,6 +15,7 @@ from hrm_core.recipe.experiments import EXPERIMENTS, find_experiment, saved_expe
 from hrm_core.recipe.keys import flatten
 from hrm_core.recipe.lay import build_recipe
 from hrm_core.recipe.my_experiments import MyExperiment, experiments_dir, merged_overrides, write_mine
+from hrm_core.training.session import start_run
 
 MINE = MyExperiment("mine", "EXP-03", "cpu", ("training.batch=8", "techniques.drop_path.probability=0.3"), "A title")
 
@@ -130,3 +132,19 @@ def test_a_name_that_is_nearly_right_is_found() -> None:
     write_mine(MINE, EXPERIMENTS)
     with pytest.raises(UserError, match="did you mean mine"):
         find_experiment("mien")
+
+
+def test_a_file_that_is_not_as_it_was_saved_is_used_and_that_is_said(arc1_file: Path, tmp_path: Path) -> None:
+    path = write_mine(MyExperiment("mine", "demo", "demo", ("training.seed=2",)), EXPERIMENTS)
+    assert find_experiment("mine").note == build_recipe("mine").note == ""
+    path.write_text(path.read_text().replace("seed=2", "seed=3"))
+    resolved = build_recipe("mine", (*TINY_MODEL, *QUIET, "training.max_steps=2"))
+    assert resolved.recipe.training.seed == 3 and "mine is not as it was saved" in resolved.note
+    assert "not as it was saved" in find_experiment("mine").setup
+    shown = CliRunner().invoke(experiments, [])
+    assert "note: mine is not as it was saved; if you changed" in shown.stderr and "left out" not in shown.stderr
+    said: list[str] = []
+    start_run(tmp_path / "run", resolved, arc1_file, said.append)
+    assert resolved.note in said
+    path.write_text(path.read_text().partition("\n")[2])
+    assert find_experiment("mine").note == "" and build_recipe("mine").recipe.training.seed == 3

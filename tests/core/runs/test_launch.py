@@ -12,6 +12,7 @@ import pytest
 from waiting import soon
 
 from hrm_core.errors import UserError
+from hrm_core.runs.files import read_json_object
 from hrm_core.runs.launch import identity, is_alive, process_age_s, same_host, start_detached
 
 
@@ -23,8 +24,11 @@ def test_a_detached_process_has_its_own_session_no_terminal_and_a_file(tmp_path:
     pid = start_detached([sys.executable, "-c", code], tmp_path / "runs" / "a")
     output = tmp_path / "runs" / "a" / "output.txt"
     assert soon(lambda: output.read_text() == "True True\nlate\n")
-    launch = json.loads((tmp_path / "runs" / "a" / "launch.json").read_text())
-    assert launch["process"]["pid"] == pid
+    path = tmp_path / "runs" / "a" / "launch.json"
+    launch = json.loads(path.read_text())
+    assert launch["process"]["pid"] == pid and read_json_object(path) is not None
+    path.write_bytes(path.read_bytes().replace(b'"pid"', b'"pit"'))
+    assert read_json_object(path) is None
     assert soon(lambda: not is_alive(launch["process"]))
     assert soon(lambda: not Path(f"/proc/{pid}").exists())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,31 @@ def test_names_that_are_too_long_and_files_that_are_damaged(tmp_path: Path) -> N
     sweep_path(tmp_path, "bad").write_text('{"experiments": 3}')
     with pytest.raises(UserError, match=r"no sweep bad .* there are bad, good"):
         read_sweep(tmp_path, "bad")
+
+
+@pytest.mark.parametrize("key", ["seeds", "control_seeds"])
+@pytest.mark.parametrize("number", [2**62, 1001, 0, -3, 1.5, "3", None])
+def test_numbers_that_no_sweep_has_are_no_sweep(tmp_path: Path, key: str, number: object) -> None:
+    row = {"name": "s", "experiments": ["A"], "seeds": 1, "control_seeds": 1, "overrides": []}
+    path = sweep_path(tmp_path, "s")
+    path.parent.mkdir()
+    path.write_text(json.dumps(row))
+    assert read_sweep(tmp_path, "s").runs
+    path.write_text(json.dumps({**row, key: number}))
+    with pytest.raises(UserError, match="there is no sweep s"):
+        read_sweep(tmp_path, "s")
+
+
+def test_a_flipped_bit_is_said_and_an_edit_without_the_seal_is_taken(tmp_path: Path) -> None:
+    extend_sweep(tmp_path, Sweep("s", ("A", "B"), 1, 3, ("training.batch=32",)))
+    path = sweep_path(tmp_path, "s")
+    edited = path.read_text().replace("batch=32", "batch=33")
+    path.write_text(edited)
+    for read in (lambda: read_sweep(tmp_path, "s"), lambda: extend_sweep(tmp_path, Sweep("s", ("A",), 1, 1, ()))):
+        with pytest.raises(UserError, match=r"is damaged: .* not what was written") as caught:
+            read()
+        assert caught.value.exit_code == 1
+    row = json.loads(edited)
+    del row["seal"]
+    path.write_text(json.dumps(row))
+    assert read_sweep(tmp_path, "s").overrides == ("training.batch=33",)

@@ -12,7 +12,19 @@ import pytest
 from hrm_core.errors import UserError
 from hrm_core.runs.files import sealed
 from hrm_core.torture.bench import Bench
-from hrm_core.torture.damage import FEWER, HARMLESS, NOTICED, WRONG, Target, judge, mutants, row_of, trial, trials
+from hrm_core.torture.damage import (
+    FEWER,
+    HARMLESS,
+    NOTICED,
+    WRONG,
+    Target,
+    judge,
+    mutants,
+    row_of,
+    started_targets,
+    trial,
+    trials,
+)
 
 
 def test_mutants_are_cuts_and_single_bits() -> None:
@@ -98,12 +110,19 @@ def test_a_reader_that_fails_otherwise_fails_the_row_and_one_that_says_so_passes
     assert not row_of(Target("a", path, lambda: 1), Counter(), "").passed
 
 
+def test_what_runs_are_started_from_is_noticed_at_every_bit(tmp_path: Path) -> None:
+    for target in started_targets(tmp_path / "started"):
+        counts, first = trial(target, 200, 400, Random(0))
+        assert row_of(target, counts, first).passed, (target.what, counts, first)
+        assert counts[NOTICED] > 400
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_thirty_mutants_of_each_file_and_a_real_resume(tmp_path: Path, arc1_file: Path) -> None:
     rows = list(trials(Bench(tmp_path, arc1_file, True, 5)))
     assert [row.found for row in rows if not row.passed] == []
-    assert len(rows) == 23
+    assert len(rows) == 26
     logs = [row for row in rows if "cut between two rows" in row.how]
     assert len(logs) == 3 and all(30 < row.times <= 40 for row in logs)
     assert all(row.times in (1, 30) for row in rows if row not in logs)
