@@ -73,6 +73,22 @@ def run_segments(
     )
 
 
+@torch.no_grad()
+def run_logits(
+    model: HRM, tokens_BT: Tensor, identity: Identity, side: int, num_segments: int
+) -> tuple[Tensor, Tensor]:
+    """What the heads say after the last of `num_segments`: token logits (B, T, V) and halting logits (B, 2), fp32."""
+    weights = model.cast()
+    rows = functional.embedding(model.rows.index(identity), model.rows.table)
+    embedded = embed_input(model, tokens_BT, identity, rows, side)
+    carry = model.start_carry(embedded)
+    for _ in range(num_segments):
+        carry = reasoning_segment(weights, carry, embedded, model.rotary(side), model.recipe.model)
+    cells = carry.high[:, model.recipe.identity.prefix_tokens :]
+    logits = functional.linear(cells, weights.head).float()
+    return logits, halting_logits(carry.high[:, 0], model.q_weight, model.q_bias).float()
+
+
 @final
 class Predictor:
     """A model as evaluation sees it: a callable on a batch of one canvas."""

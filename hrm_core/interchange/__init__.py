@@ -1,0 +1,1 @@
+"""What crosses the border: published checkpoints in, tokens in and logits out."""
