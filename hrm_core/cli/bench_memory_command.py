@@ -67,10 +67,14 @@ def memory(
 
 
 def predictions(recipe: Recipe, device: DeviceKind, limit_gib: float) -> dict[str, Any]:
-    """ "eager" and "kernels" (null on a CPU): parts, peak, where it is, and the largest `training.batch`."""
-    from hrm_core.recipe.memory import largest_piece, largest_step, plan_memory, setting_of
+    """ "eager" and "kernels" (null on a CPU): parts, peak, where it is, and the largest `training.batch`.
 
-    found: dict[str, Any] = {}
+    saving_host_bytes: what a checkpoint under way holds on the host, in no peak.
+    """
+    from hrm_core.recipe.memory import largest_piece, largest_step, plan_memory, setting_of
+    from hrm_core.recipe.memory_saving import saving_bytes
+
+    found: dict[str, Any] = {"saving_host_bytes": saving_bytes(recipe, setting_of(recipe, device, False))}
     for name, kernels in (("eager", False), ("kernels", True)):
         if kernels and device == "cpu":
             found[name] = None
@@ -98,11 +102,11 @@ def plan_json(plan: MemoryPlan) -> dict[str, Any]:
 
 def print_prediction(found: dict[str, Any], device: str, limit_gib: float) -> None:
     """A table of the parts, and what fits."""
-    plans = {name: plan for name, plan in found.items() if plan is not None}
+    titles = {"eager": "references", "kernels": "kernels"}
+    plans = {name: found[name] for name in titles if found[name] is not None}
     names = list(dict.fromkeys(part for plan in plans.values() for part in plan["parts"]))
     rows = [[name, *(f"{plan['parts'].get(name, 0) / GIB:.3f}" for plan in plans.values())] for name in names]
     rows.append(["peak", *(f"{plan['peak_bytes'] / GIB:.3f}" for plan in plans.values())])
-    titles = {"eager": "references", "kernels": "kernels"}
     print_table([f"GiB, {device}, predicted", *(titles[name] for name in plans)], rows)
     for name, plan in plans.items():
         piece, step = plan["largest_batch_same_slots"], plan["largest_batch_one_piece"]
@@ -111,6 +115,8 @@ def print_prediction(found: dict[str, Any], device: str, limit_gib: float) -> No
             f"{titles[name]}: peak at the {plan['moment']}; in {limit_gib:g} GiB fit {same} for these slots, "
             f"batch {step or 'none'} x 1 at most"
         )
+    where = "on top of the peak" if device == "cpu" else "of the host's memory (pinned), none of the GPU's"
+    print_line(f"a checkpoint under way holds {found['saving_host_bytes'] / GIB:.3f} GiB {where}")
 
 
 def _measure(recipe: Recipe, data: Path | None) -> dict[str, Any]:

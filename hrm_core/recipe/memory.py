@@ -118,7 +118,7 @@ def trunk_numbers(recipe: Recipe) -> tuple[int, int]:
     return matrices + 2 * VOCABULARY * hidden + 2 * hidden + 2 + shared, matrices
 
 
-def _whole_run(recipe: Recipe, setting: Setting, slots: Mapping[int, int]) -> dict[str, int]:
+def whole_run(recipe: Recipe, setting: Setting, slots: Mapping[int, int]) -> dict[str, int]:
     """What is held from the first step to the last, without the data."""
     hidden, itemsize = recipe.model.hidden, _itemsize(setting)
     trunk, matrices = trunk_numbers(recipe)
@@ -283,7 +283,7 @@ def _admission(side: int, slots: int, kernels: bool) -> int:
 def plan_memory(recipe: Recipe, setting: Setting) -> MemoryPlan:
     """What a training step of this recipe holds at its highest point."""
     slots = deal_slots(setting.pairs, recipe.training.batch * recipe.training.accumulation)
-    parts = _whole_run(recipe, setting, slots)
+    parts = whole_run(recipe, setting, slots)
     run = sum(parts.values())
     parts["training pairs"] = sum(n * (2 * side * side + PAIR_COLUMNS) for side, n in setting.pairs.items())
     moments: list[tuple[int, int, str]] = [(_update(recipe, setting, sum(slots.values())), 0, "update")]

@@ -1,8 +1,9 @@
 """Holds a run to the memory plan: refuses what will not fit, before anything is allocated.
 
-Training room: Recipe, Dataset, Device -> UserError or nothing; on CUDA also the part of the card that torch's allocator
-may take, where `memory.limit_gib` is set. The arithmetic is `hrm_core/recipe/memory.py`, measuring is
-`memory_benchmark.py`.
+Training room: Recipe, Dataset, Device -> UserError or nothing. On a CPU the copy that a checkpoint under way makes has
+to fit beside the step, unless `memory.limit_gib` says what a step may take; on CUDA also the part of the card that
+torch's allocator may take, where `memory.limit_gib` is set. The arithmetic is `hrm_core/recipe/memory.py` and
+`memory_saving.py`, measuring is `memory_benchmark.py`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import torch
 
 from hrm_core.data.dataset import Dataset
 from hrm_core.errors import UserError
-from hrm_core.recipe.memory import CUDA_CONTEXT, GIB, Setting, plan_memory, refusal
+from hrm_core.recipe.memory import CUDA_CONTEXT, GIB, Setting, plan_memory, refusal, size_words
+from hrm_core.recipe.memory_saving import saving_bytes
 from hrm_core.recipe.schema import Recipe
 from hrm_core.techniques.curriculum import stage_counts
 from triton_kernels import runtime
@@ -71,6 +73,9 @@ def enforce(recipe: Recipe, dataset: Dataset, chosen: Device) -> None:
     configured = recipe.memory.limit_gib
     if configured is not None and configured * GIB <= limit:
         limit, name = int(configured * GIB), "memory.limit_gib"
+    if chosen.device.type == "cpu" and name != "memory.limit_gib":
+        saving = saving_bytes(recipe, setting)
+        limit, name = max(limit - saving, 0), f"{name} less the {size_words(saving)} that a checkpoint copies"
     # The stages of a curriculum deal the same slots to other canvases: the one that takes most has to fit.
     stages = [replace(setting, pairs=pairs) for pairs in stage_counts(recipe, dataset)]
     most = max(stages, key=lambda stage: plan_memory(recipe, stage).peak)

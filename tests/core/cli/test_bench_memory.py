@@ -22,13 +22,14 @@ def test_a_table_of_parts_and_what_fits() -> None:
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
     assert lines[0].split() == ["GiB,", "laptop,", "predicted", "references", "kernels"]
-    columns = [[float(cell) for cell in line.split()[-2:]] for line in lines[1:-2]]
+    columns = [[float(cell) for cell in line.split()[-2:]] for line in lines[1:-3]]
     parts, peak = columns[:-1], columns[-1]
     for column in range(2):
         assert sum(part[column] for part in parts) == pytest.approx(peak[column], abs=0.01)
     assert peak[1] < 2.5 < peak[0]
-    assert "backward of 47 x 30x30" in lines[-1] and "batch 320 x 1 for these slots" in lines[-1]
-    assert "x 1 at most" in lines[-2] and lines[-2].startswith("references")
+    assert "backward of 47 x 30x30" in lines[-2] and "batch 320 x 1 for these slots" in lines[-2]
+    assert "x 1 at most" in lines[-3] and lines[-3].startswith("references")
+    assert "of the host's memory (pinned)" in lines[-1]
 
 
 def test_json_for_an_experiment_a_device_and_a_limit() -> None:
