@@ -15,6 +15,22 @@ from triton_kernels import runtime
 
 torch.set_num_threads(1)
 
+# The files that take longest, the longest first: begun first, so that two processes end together. All else follows.
+LONGEST = (
+    "test_plateau", "test_interpreter", "test_torture_soak", "test_memory", "test_console_bench", "test_end_to_end",
+    "test_aot", "test_torture_determinism", "test_resume", "test_torture_hostile", "test_torture_faults",
+    "test_torture_locks", "test_console_hostile", "test_torture_kills", "test_replay", "test_torture_full_disk",
+    "test_torture_damage", "test_verdict", "test_private_files", "test_step", "test_terminal_escapes",
+    "test_sweep_command", "test_queue_commands", "test_gpu_all", "test_older_formats", "test_all_techniques",
+    "test_torture_power", "test_torture_calls", "test_torture_fuzz",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Longest files first; within a file, and among the others, in the order that they have."""
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+
 
 @pytest.fixture(autouse=True)
 def kernels_mode() -> Iterator[None]:
@@ -38,6 +54,8 @@ def process_as_it_was() -> Iterator[None]:
 def no_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test obeys the settings of whoever runs it: a command for words on runs would get them all."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "no-settings"))
+    # Nor leaves anything there: a data file that was checked is remembered, by this run of the tests alone.
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
 @pytest.fixture(scope="session")

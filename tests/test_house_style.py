@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ def name_of(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
+@cache
 def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
@@ -85,3 +87,14 @@ def test_nothing_is_left_undone_or_unsafe(path: Path) -> None:
 def test_test_files_have_names_of_their_own() -> None:
     names = [path.name for path in TESTS if path.name != "conftest.py"]
     assert sorted(names) == sorted(set(names))
+
+
+def test_the_files_to_begin_with_exist() -> None:
+    """A renamed file would be begun last, and one process wait for it."""
+    tree = tree_of(ROOT / "tests/conftest.py")
+    (listed,) = [
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "LONGEST"
+    ]
+    assert len(listed) > 10 and set(listed) <= {path.stem for path in TESTS}
