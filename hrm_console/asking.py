@@ -37,5 +37,5 @@ def ask(words: Sequence[str], patience_s: float = 120.0) -> Answer:
         return Answer(False, None, text or f"the command ended with exit code {ended.status}")
     try:
         return Answer(True, json.loads(ended.out), text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return Answer(False, None, "the command's answer is no JSON")

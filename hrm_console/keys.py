@@ -11,6 +11,7 @@ left out, so that a mistake never takes a key away. The map goes to Textual's `s
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,7 +47,7 @@ def keys_path() -> Path:
 
 def read_keymap(path: Path) -> tuple[dict[str, str], tuple[str, ...]]:
     """The key map of a file, and what in it is not obeyed, a sentence each."""
-    if not path.exists():
+    if not os.path.lexists(path):  # Path.exists would raise where the folder may not be looked into
         return {}, ()
     import tomllib
 

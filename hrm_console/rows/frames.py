@@ -21,6 +21,7 @@ from hrm_console.rows.blocks import STEP, Block, Columns
 HEAD = struct.Struct("<4sIQI")  # magic, bytes of JSON, bytes of columns, crc32 of both
 MAGIC = b"hrm1" if sys.byteorder == "little" else b"1mrh"
 MOST_BYTES = 1 << 30
+MOST_ROWS = 1 << 24  # columns of one value throughout take no bytes in a frame, and eight a row in memory
 Read = Callable[[int], bytes]
 
 
@@ -43,7 +44,10 @@ def unpack(read: Read) -> tuple[dict[str, Any], memoryview] | None:
     data = read(text_bytes + body_bytes)
     if len(data) != text_bytes + body_bytes or zlib.crc32(data) != crc:
         raise ValueError("a damaged frame")
-    header = json.loads(data[:text_bytes])
+    try:
+        header = json.loads(data[:text_bytes])
+    except RecursionError:
+        raise ValueError("a frame of any depth") from None
     if not isinstance(header, dict):
         raise ValueError("a frame without a header")
     return header, memoryview(data)[text_bytes:]
@@ -79,7 +83,7 @@ def block_of(header: dict[str, Any], body: memoryview) -> Block:
     """The block of a frame. ValueError where the frame holds none."""
     try:
         count, last = int(header["rows"]), dict(header["last"])
-        if not 0 < count <= MOST_BYTES:
+        if not 0 < count <= MOST_ROWS:
             raise ValueError("a block of no rows")
         columns = _columns(header["columns"], body, count, {})
         axes = _columns(header["axes"], body, count, columns)

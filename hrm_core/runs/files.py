@@ -20,6 +20,7 @@ from typing import Any, Final
 Row = dict[str, Any]
 
 MAX_OBJECT_BYTES: Final = 16 * 2**20
+MAX_DEPTH: Final = 64
 _LARGE: Final = 2**64
 # Only numbers that may be too large (for a float, or for 64 bits) need the slow parser. Every digit is taken for a 0 to
 # find them: 26 us for a validation of 5 KB, against 185 for a regular expression.
@@ -98,8 +99,22 @@ def _bounded(text: str) -> int | None:
     return int(text) if len(text) <= 21 and abs(int(text)) <= _LARGE else None
 
 
+def _is_deep(value: Any) -> bool:
+    """Whether lists and objects lie in one another more than `MAX_DEPTH` times."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        boxes = (box.values() if isinstance(box, dict) else box for box in level)
+        level = [item for box in boxes for item in box if isinstance(item, (dict, list))]
+        if not level:
+            return False
+    return True
+
+
 def parse_object(data: bytes) -> Row | None:
-    """The JSON object in `data`, or None. Numbers that are not finite, or whole numbers beyond 2**64, become null."""
+    """The JSON object in `data`, or None. Numbers that are not finite, or whole numbers beyond 2**64, become null.
+
+    Nor is one nested deeper than `MAX_DEPTH` taken: it can be read, and fails where it is compared or written again.
+    """
     try:
         text = data.decode("utf-8")
         flat = data.translate(_FLAT)
@@ -109,7 +124,9 @@ def parse_object(data: bytes) -> Row | None:
             value = json.loads(text, parse_constant=lambda _: None)
     except (ValueError, RecursionError):
         return None
-    return value if isinstance(value, dict) else None
+    if not isinstance(value, dict) or (data.count(b"{") + data.count(b"[") > MAX_DEPTH and _is_deep(value)):
+        return None
+    return value
 
 
 def sealed(text: bytes) -> bytes:

@@ -24,6 +24,7 @@ METRICS, EVALUATIONS, EVENTS = "metrics.jsonl", "evaluations.jsonl", "events.jso
 # What tells the rows of a file apart: of those with the same key the last one counts. Of events every line counts.
 KEYS: Final[dict[str, tuple[str, ...]]] = {METRICS: ("step",), EVALUATIONS: ("step", "kind", "split", "weights")}
 _TRIES: Final = 20
+_MOST_AT_A_STEP: Final = 1000  # of a file that nobody here wrote
 
 Key = tuple[Any, ...]
 
@@ -55,7 +56,7 @@ class Missing:
 def key_of(row: object, names: Sequence[str]) -> Key | None:
     """What tells a row apart, None where it has no step."""
     step = integer(row, "step")
-    return None if step is None else (step, *(string(row, name) for name in names[1:]))
+    return None if step is None else (step, *(string(row, name, 100) for name in names[1:]))
 
 
 @final
@@ -74,7 +75,8 @@ class Counted:
         if key[0] != self.step:
             self.step, self._at_step = key[0], set()
         self.rows += key not in self._at_step
-        self._at_step.add(key)
+        if len(self._at_step) < _MOST_AT_A_STEP:
+            self._at_step.add(key)
 
     def to_json(self) -> Row:
         """As it stands in `rows`."""

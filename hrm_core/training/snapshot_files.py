@@ -69,7 +69,7 @@ def recalled(folder: Path) -> Iterator[None]:
     """Inside, values of progress.json are taken over; what they are not good for becomes a UserError (1)."""
     try:
         yield
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError) as error:
         what = f"{type(error).__name__}: {clean(error)}"[:120]
         raise UserError(
             f"{clean(folder / PROGRESS)} is not what a checkpoint remembers ({what}).\n"

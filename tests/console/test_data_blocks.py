@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import zlib
 from array import array
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from hrm_console.rows import blocks
 from hrm_console.rows.axes import Axes
 from hrm_console.rows.blocks import Block, Table, block_of_lines, block_of_rows, blocks_of_lines, number_of
-from hrm_console.rows.frames import block_of, pack_block, unpack
+from hrm_console.rows.frames import HEAD, MAGIC, block_of, pack, pack_block, unpack
 from hrm_console.rows.thinning import factor_for, thinned
 from hrm_core.runs.records import decode_row, encode_row
 
@@ -224,3 +225,15 @@ def test_a_thinned_block_keeps_every_spike() -> None:
     assert frame is not None and block_of(*frame).gaps == {"gap"}
     assert thinned(block, 1) is block
     assert factor_for(1000) == 1 and factor_for(3_800_000) == 8
+
+
+def test_a_frame_that_declares_more_than_it_holds_or_lies_too_deep_is_none() -> None:
+    """Columns of one value take no bytes in a frame: a frame of a hundred could ask for gigabytes."""
+    header = {"rows": 2**29, "last": {}, "share": 1.0, "columns": [["step", "constant", 1.0]], "axes": [], "gaps": []}
+    frame = unpack(reader(pack(header)))
+    assert frame is not None
+    with pytest.raises(ValueError, match="no rows"):
+        block_of(*frame)
+    text = b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    with pytest.raises(ValueError, match="depth"):
+        unpack(reader(HEAD.pack(MAGIC, len(text), 0, zlib.crc32(text)) + text))

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import zlib
 from pathlib import Path
 
 import pytest
 
 from hrm_core.errors import UserError
 from hrm_core.runs.atomic import write_json
-from hrm_core.runs.files import parse_sealed, read_json_object, sealed
+from hrm_core.runs.files import MAX_DEPTH, parse_object, parse_sealed, read_json_object, sealed
 from hrm_core.runs.predictions import write_predictions
 from hrm_core.runs.queue import Queue
 from hrm_core.runs.queue_store import change, queue_path
-from hrm_core.runs.reader import read_policy
+from hrm_core.runs.reader import read_policy, read_status
 from hrm_core.runs.writer import RunWriter
 
 VALUE = {"run_id": "a", "seal-like": '"seal": 1', "nested": {"x": [1, 2.5, None]}, "last": "}"}
@@ -72,3 +73,25 @@ def test_damaged_counts_of_bad_steps_are_said_not_forgotten(tmp_path: Path) -> N
     (tmp_path / "policy.json").write_text(text[:10])
     with pytest.raises(UserError, match="damaged"):
         read_policy(tmp_path)
+
+
+def nested(depth: int, last: str = "1") -> str:
+    """An object in which `depth` of lists and objects lie in one another."""
+    return '{"a": ' * (depth - 1) + "[" + last + "]" + "}" * (depth - 1)
+
+
+def test_what_lies_too_deep_is_no_object_and_what_is_only_long_is_one() -> None:
+    assert parse_object(nested(MAX_DEPTH).encode()) is not None
+    for depth in (MAX_DEPTH + 1, 900, 100_000):
+        assert parse_object(nested(depth).encode()) is None
+    words = json.dumps({"text": "[{" * 1000, "rows": [[], {}] * 1000}).encode()
+    assert parse_object(words) == json.loads(words)
+
+
+def test_a_status_of_any_depth_is_no_status_for_a_run_that_is_taken_up(tmp_path: Path) -> None:
+    with RunWriter.create(tmp_path / "a", "x = 1\n", {}) as run:
+        path = run.layout.status_json
+    body = b'{"state":"running","deep":' + nested(900).encode() + b"}"
+    path.write_bytes(body[:-1] + b',"crc":' + str(zlib.crc32(body)).encode() + b"}\n")
+    with RunWriter.open(tmp_path / "a"):
+        assert read_status(tmp_path / "a")["state"] == "starting"

@@ -177,3 +177,8 @@ def test_counting_needs_the_keys_of_one_step_only() -> None:
     counted = Counted((step, kind) for step in range(1000) for kind in ("fast", "full", "fast"))
     assert counted.to_json() == {"rows": 2000, "step": 999}
     assert len(counted._at_step) == 2
+
+
+def test_a_file_that_nobody_here_wrote_does_not_fill_the_memory() -> None:
+    counted = Counted((1, "x" * 50 + str(number)) for number in range(5000))
+    assert counted.rows == 5000 and len(counted._at_step) == 1000

@@ -57,6 +57,8 @@ def test_values_that_do_not_suit_become_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"ValueError") as caught, recalled(tmp_path):
         int("x\x1b")
     assert "\x1b" not in caught.value.message
+    with pytest.raises(UserError, match="RecursionError"), recalled(tmp_path):
+        raise RecursionError
 
 
 @pytest.mark.parametrize("text", ["a = " + DEEP, "a = " + "9" * 10_000, "x" * 10**6 + " = 1", "[" + "a." * 5000 + "a]"])
