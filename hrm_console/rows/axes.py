@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping
-from math import isnan
+from itertools import accumulate, chain, islice
+from math import isfinite, isnan
+from operator import le, mul, sub
 from typing import final
 
 from hrm_console.rows.blocks import JOULES, NAN, SAMPLES, TIME, Block, Columns
@@ -68,6 +70,9 @@ class Axes:
         last, shift = self.last[kind], self.shift[kind]
         if column is None:
             return None if isnan(last) else array("d", [last]) * count
+        if not column[0] + shift < last and rises(column):  # as nearly always; a last value that is nan is below all
+            self.last[kind] = column[-1] + shift
+            return array("d", [value + shift for value in column]) if shift else column[:]
         found = array("d")
         for value in column:
             if isnan(value):
@@ -90,6 +95,11 @@ class Axes:
             return None
         powers = array("d", [NAN]) * len(seconds) if column is None else column
         past = 0.0 if isnan(before) else before
+        if min(powers) >= 0 and isfinite(sum(powers)) and seconds[0] >= past and rises(seconds):
+            spans = map(sub, seconds, chain((past,), seconds))
+            found = array("d", accumulate(map(mul, powers, spans), initial=total))
+            self.watts, self.joules = powers[-1], found[-1]
+            return found[1:]
         found = array("d")
         for second, power in zip(seconds, powers, strict=True):
             if power >= 0:  # false for nan
@@ -100,6 +110,11 @@ class Axes:
             found.append(total)
         self.watts, self.joules = watts, total
         return None if isnan(watts) else found
+
+
+def rises(column: array[float]) -> bool:
+    """Whether no value is below the one before, nor nan."""
+    return all(map(le, column, islice(column, 1, None))) and isfinite(sum(column))
 
 
 def _begun(column: array[float]) -> array[float]:

@@ -9,6 +9,7 @@ segment of the file. Ends by itself when nobody listens any more. An empty FOLDE
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import signal
 import sys
@@ -17,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from hrm_console.rows.axes import Axes
-from hrm_console.rows.blocks import Block, Table, blocks_of_lines
+from hrm_console.rows.blocks import Block, Table, blocks_of_lines, read_quickly
 from hrm_console.rows.frames import block_of, pack, pack_block, unpack
 from hrm_console.rows.index_file import BLOCK_ROWS, Index, head_of, load_index, save_index
 from hrm_console.rows.thinning import MOST_ROWS, factor_for, thinned
@@ -154,6 +155,9 @@ def send(data: bytes) -> None:
 def main() -> int:
     """The arguments are made by `metrics_reader.py`."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    gc.disable()  # numbers refer to nothing
+    with suppress(ImportError):
+        read_quickly()
     path, folder = sys.argv[1], sys.argv[2]
     return stream(Path(path), Path(folder) if folder else None)
 

@@ -6,6 +6,7 @@ import json
 import math
 import zlib
 from array import array
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,6 +21,19 @@ from hrm_console.rows.thinning import factor_for, thinned
 from hrm_core.runs.records import decode_row, encode_row
 
 NAN = math.nan
+
+
+@pytest.fixture(scope="module", autouse=True, params=["json", "quick"])
+def parser(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Everything here holds with either parser of numbers."""
+    before = blocks._list_of
+    if request.param == "quick":
+        blocks.read_quickly()
+        assert blocks._list_of is not before
+    yield
+    blocks._list_of = before
+
+
 numbers = st.none() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False)
 values = {
     "number": numbers,
@@ -91,6 +105,22 @@ def test_rows_of_one_make_are_read_the_quick_way(monkeypatch: pytest.MonkeyPatch
     assert block is not None and set(block.columns) == {"step", "loss"}
 
 
+@pytest.mark.parametrize(
+    "odd",
+    ["1.5", "-0.0", "1e999", "-1e999", "9" * 400, "01", "1.", ".5", "+1", "1_0", "NaN", "Infinity", " 2", "0x1", ""],
+)
+def test_a_number_that_is_written_oddly_is_what_the_reader_of_rows_says(odd: str) -> None:
+    lines = []
+    for step in range(30):
+        text = f'{{"step":{step},"a":{odd if step == 17 else 0.25}'.encode()
+        lines.append(text + b',"crc":%d}' % zlib.crc32(text + b"}"))
+    rows = [row for line in lines if (row := decode_row(line)) is not None]
+    block = block_of_lines(lines)
+    assert block is not None
+    assert same(block.columns["step"], [row["step"] for row in rows])
+    assert same(block.columns["a"], [number_of(row["a"]) for row in rows])
+
+
 def test_no_numbers_give_no_block() -> None:
     assert block_of_lines([b"x"] * 40) is None and block_of_lines([]) is None
     assert block_of_rows([{"loss": 1.0}, {"step": "3"}]) is None
@@ -144,6 +174,42 @@ def test_seconds_and_samples_go_on_after_a_resume_and_joules_are_watts_times_sec
     axes.join(second)
     assert list(second.axes["time"]) == [5, 7] and list(second.axes["samples"]) == [20, 20]
     assert list(second.axes["joules"]) == [150, 170]
+
+
+def axes_by_hand(seconds: list[float], watts: list[float]) -> tuple[list[float], list[float]]:
+    """Time and joules of rows, one by one."""
+    times, joules, last, shift, total, power = [], [], NAN, 0.0, 0.0, NAN
+    for second, watt in zip(seconds, watts, strict=True):
+        now = last if math.isnan(second) else second + shift
+        if now < last:
+            shift, now = shift + last - now, last
+        power = watt if watt >= 0 else power
+        past = 0.0 if math.isnan(last) else last
+        total += power * (now - past) if power >= 0 and now > past else 0.0
+        times.append(now)
+        joules.append(total)
+        last = now
+    return times, joules
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1e6) | st.just(NAN), st.floats(-5, 200) | st.just(NAN)), min_size=1, max_size=40),
+    st.booleans(),
+    st.integers(1, 40),
+)
+def test_axes_are_those_of_rows_one_by_one(rows: list[tuple[float, float]], resumed: bool, cut: int) -> None:
+    seconds, watts = [row[0] for row in rows], [row[1] for row in rows]
+    if not resumed:
+        seconds, watts = sorted(second if second == second else 0.0 for second in seconds), list(map(abs, watts))
+    seconds[0], watts[0] = abs(seconds[0]) if seconds[0] == seconds[0] else 0.0, 1.0
+    axes, times, joules = Axes(), array("d"), array("d")
+    for start in range(0, len(rows), cut):
+        part = slice(start, start + cut)
+        columns = {"step": array("d", range(len(rows)))[part], "elapsed_s": array("d", seconds[part])}
+        found = axes.join(Block(columns | {"power_w": array("d", watts[part])}))
+        times.extend(found["time"])
+        joules.extend(found["joules"])
+    assert (list(times), list(joules)) == axes_by_hand(seconds, watts)
 
 
 def test_axes_without_numbers_are_missing() -> None:
