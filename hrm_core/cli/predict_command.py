@@ -1,63 +1,190 @@
-"""`hrm predict`: what a snapshot's model answers, for tokens in a file or for a puzzle.
+"""`hrm predict`: what a snapshot's model answers, to a puzzle in a file or to tokens.
 
-Command-line room. Heavy imports are inside.
+Command-line room: a snapshot and TASK.json -> two answers for each test, drawn or as JSON; or IN.npz -> OUT.npz.
+Heavy imports are inside.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, final
 
 import click
 
 from hrm_core.cli.options import json_option, print_json, print_line, progress, runs_folder, runs_option
 from hrm_core.errors import UserError
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from hrm_core.interchange.puzzles import Answered
+
 BATCH = 16
+ATTEMPTS = 2  # that ARC allows
+
+
+@final
+@dataclass(frozen=True)
+class Asked:
+    """What was asked for on the command line, beside the snapshot."""
+
+    puzzle: Path | None
+    name: str | None
+    views: int | None
+    adapt: int | None
+    adapt_what: Literal["rows", "all"]
+    adapt_rate: float
+    tokens: Path | None
+    segments: int | None
+    out: Path | None
+    weights: str
 
 
 @click.command("predict")
 @click.argument("snapshot", metavar="RUN|SNAPSHOT")
+@click.argument("puzzle", type=click.Path(path_type=Path), required=False, metavar="[TASK.json]")
+@click.option("--task", "name", metavar="NAME", help="Of a file with several tasks, this one.")
 @click.option(
-    "--tokens", type=click.Path(path_type=Path), metavar="IN.npz", help="tokens (N, T) int, identity (N,) int."
+    "--views", type=click.IntRange(1, 2000), default=None, help="Views that vote (default: the recipe's, at most 16)."
 )
-@click.option("--segments", type=click.IntRange(1, 1024), metavar="N", help="Segments (default: the recipe's).")
+@click.option("--adapt", type=click.IntRange(1, 100_000), metavar="STEPS", help="Train on the demonstrations first.")
+@click.option(
+    "--adapt-what", type=click.Choice(["rows", "all"]), default="all", show_default=True, help="The task's row, or all."
+)
+@click.option(
+    "--adapt-rate",
+    type=click.FloatRange(0, 10, min_open=True),
+    default=0.5,
+    show_default=True,
+    help="Highest learning rate over the recipe's; it falls linearly to 0.",
+)
+@click.option(
+    "--tokens", type=click.Path(path_type=Path), metavar="IN.npz", help="tokens (N, T), identity (N,) integers."
+)
+@click.option("--segments", type=click.IntRange(1, 1024), metavar="N", help="With --tokens (default: the recipe's).")
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="OUT.npz", help="logits (N, T, V), halting_logits (N, 2), fp32."
 )
 @click.option("--weights", type=click.Choice(["evaluation", "raw"]), default="evaluation", show_default=True)
 @runs_option
 @json_option
-def predict(
-    snapshot: str,
-    tokens: Path | None,
-    segments: int | None,
-    out: Path | None,
-    weights: str,
-    runs: Path | None,
-    as_json: bool,
-) -> None:
-    """Predict with RUN (its last checkpoint), RUN@best, a promoted snapshot or a folder."""
+def predict(snapshot: str, runs: Path | None, as_json: bool, **asked: Any) -> None:
+    """Predict the tests of TASK.json, or logits for --tokens, with RUN (its last checkpoint), RUN@best or a folder."""
     from hrm_core.runs.snapshot_names import find_snapshot
 
+    given = Asked(**asked)
+    if (given.puzzle is None) == (given.tokens is None):
+        raise UserError("give either TASK.json, or --tokens IN.npz and --out OUT.npz")
+    if given.tokens is not None and given.out is None:
+        raise UserError("--tokens needs --out OUT.npz")
+    if given.puzzle is not None and (given.out is not None or given.segments is not None):
+        raise UserError("--out and --segments belong to --tokens; --json prints the grids of TASK.json")
     folder = find_snapshot(runs_folder(runs), snapshot)
-    if tokens is None or out is None:
-        raise UserError("give --tokens IN.npz and --out OUT.npz")
-    said = predict_tokens(folder, tokens, out, segments, weights)
+    if given.puzzle is None:
+        said = predict_tokens(folder, given)
+        if as_json:
+            print_json(said)
+        else:
+            print_line(f"{given.out}: logits {said['logits']} and halting logits after {said['segments']} segments")
+        return
+    answered, head = predict_puzzles(folder, given)
     if as_json:
-        print_json(said)
+        print_json({"snapshot": str(folder), **head, "tests": [as_row(test) for test in answered]})
     else:
-        print_line(f"{out}: logits {said['logits']} and halting logits after {said['segments']} segments")
+        _print(answered, head)
 
 
-def predict_tokens(folder: Path, tokens: Path, out: Path, segments: int | None, weights: str) -> dict[str, object]:
+def predict_tokens(folder: Path, asked: Asked) -> dict[str, Any]:
     """Reads, predicts in fp32 and writes; what was done."""
     from hrm_core.interchange.token_files import read_tokens, write_logits
     from hrm_core.training.checkpoint import load_snapshot
 
-    batch = read_tokens(tokens)
-    loaded = load_snapshot(folder, weights)
-    count = segments or loaded.recipe.halting.max_segments
+    assert asked.tokens is not None and asked.out is not None
+    batch = read_tokens(asked.tokens)
+    loaded = load_snapshot(folder, asked.weights)
+    count = asked.segments or loaded.recipe.halting.max_segments
     with progress(f"predicting {folder.name}", len(batch.tokens)) as done:
         logits, halting = batch.predict(loaded.model, count, BATCH, done)
-    write_logits(out, logits, halting)
-    return {"snapshot": str(folder), "out": str(out), "segments": count, "logits": list(logits.shape)}
+    write_logits(asked.out, logits, halting)
+    return {"snapshot": str(folder), "out": str(asked.out), "segments": count, "logits": list(logits.shape)}
+
+
+def predict_puzzles(folder: Path, asked: Asked) -> tuple[list[Answered], dict[str, Any]]:
+    """The answers to every test of the file, and what was done for them."""
+    from hrm_core.interchange.puzzles import Adapting, PuzzleRunner, read_puzzles, without_row
+    from hrm_core.training.checkpoint import load_snapshot
+    from hrm_core.training.setup import apply_device, choose_device
+    from hrm_core.training.snapshot_files import read_recipe
+
+    assert asked.puzzle is not None
+    puzzles = read_puzzles(asked.puzzle, asked.name)
+    chosen = choose_device(read_recipe(folder).training)
+    apply_device(chosen, False)
+    loaded = load_snapshot(folder, asked.weights, chosen.dtype, chosen.device)
+    unknown = without_row(loaded, puzzles)
+    adapting = None if asked.adapt is None else Adapting(asked.adapt, asked.adapt_what, asked.adapt_rate)
+    runner = PuzzleRunner(loaded, puzzles, asked.views, adapting)
+    total = runner.views * sum(len(puzzle.task.tests) for puzzle in puzzles)
+    with progress(f"predicting with {loaded.run_id or folder.name}", total) as done:
+        answered = runner.answers(done)
+    head: dict[str, Any] = {"step": loaded.step, "weights": loaded.weights, "views": runner.views, "unknown": unknown}
+    if asked.adapt is not None:
+        head |= {"adapt": asked.adapt, "adapt_what": asked.adapt_what, "adapt_seconds": round(runner.seconds, 3)}
+    return answered, head
+
+
+def as_row(test: Answered) -> dict[str, Any]:
+    """For --json: grids as lists, as ARC's files have them."""
+    return {
+        "task": test.task,
+        "test": test.test,
+        "attempts": [answer.grid.tolist() for answer in test.answers[:ATTEMPTS]],
+        "votes": [answer.votes for answer in test.answers[:ATTEMPTS]],
+        "confidence": [answer.confidence for answer in test.answers[:ATTEMPTS]],
+        "right": None if test.target is None else test.rank is not None and test.rank < ATTEMPTS,
+        "copying_right": test.copy_right,
+    }
+
+
+def _print(answered: list[Answered], head: dict[str, Any]) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=True)
+    for name in head["unknown"]:
+        print_line(f"{name}: no identity row in the snapshot; one was trained from the mean of the others")
+    if "adapt" in head:
+        moved = "its identity row" if head["adapt_what"] == "rows" else "all weights"
+        print_line(
+            f"adapted in {head['adapt']} steps on each task's demonstrations ({moved}): {head['adapt_seconds']:.1f} s"
+        )
+    for test in answered:
+        _print_test(console, test, head["views"])
+
+
+def _print_test(console: Console, test: Answered, views: int) -> None:
+    from rich.text import Text
+
+    from hrm_core.cli.options import clean
+    from hrm_core.data.draw import ShownPair, pair_lines
+
+    console.print(Text(f"\n{clean(test.task)}, test {test.test + 1}: {verdict(test)}", style="bold"))
+    colored = console.color_system is not None and not console.no_color
+    for number, answer in enumerate(test.answers[:ATTEMPTS]):
+        size = f"{answer.grid.shape[0]}x{answer.grid.shape[1]}"
+        console.print(
+            Text(f"attempt {number + 1}, {size}: {answer.votes} of {views} views, confidence {answer.confidence:.2f}")
+        )
+        for line in pair_lines(ShownPair("", test.input, answer.grid), console.width, colored):
+            console.print(line)
+    if not test.answers:
+        console.print(Text("no view gave a grid"))
+
+
+def verdict(test: Answered) -> str:
+    """Whether an attempt is right, beside whether copying the input would be."""
+    if test.target is None:
+        return "no output is given to compare with"
+    right = test.rank is not None and test.rank < ATTEMPTS
+    said = f"attempt {test.rank + 1} is right" if right and test.rank is not None else "no attempt is right"
+    return f"{said} (copying the input: {'right' if test.copy_right else 'wrong'})"
