@@ -121,7 +121,7 @@ async def test_pages_and_keys_and_nothing_is_read_out_of_sight(runs, gpu, until,
         await until(pilot, lambda: "RTX A3000" in shown(app))
         app.show_run("one")
         await until(pilot, lambda: app.screen is not screen)
-        await pilot.pause(0.3)
+        await pilot.pause(1.0)  # a question that is under way has its answer
         asked = gpu.asked
         await pilot.pause(0.3)
         assert gpu.asked == asked

@@ -35,4 +35,5 @@ async def test_no_look_at_a_run_leaves_its_drawing_behind(runs, until):
             await pilot.pause(0.1)
             counts.append(drawn())
         assert many > 20  # so many would be added by each look
-        assert counts[3] - counts[1] < many
+        # Widgets go a moment after their screen: on a busy machine the last look's may still be there.
+        await until(pilot, lambda: drawn() - counts[1] < many)

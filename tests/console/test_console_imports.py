@@ -13,7 +13,7 @@ HEAVY = ["torch", "numpy", "h5py", "scipy", "triton", "plotext", "safetensors", 
 
 def loaded(code):
     script = f"{code}\nimport sys, json\nprint(json.dumps(sorted(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=250, check=True)
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 

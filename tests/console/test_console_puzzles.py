@@ -237,5 +237,6 @@ async def test_keys_that_come_faster_than_messages_go_where_they_say(one, until)
         state.go = lambda place: (gone.append(place), go(place))
         one.screen.tests.move_to(1)
         one.screen.tests.move_to(2)
+        await until(pilot, lambda: gone)
         await pilot.pause(0.1)
         assert gone == [2] and one.screen.tests.cursor == state.at == 2

@@ -255,5 +255,6 @@ async def test_keys_that_come_faster_than_messages_mean_the_run_under_the_cursor
         screen.show_runs()
         screen.action_baseline()
         assert app.session.marked == (first, second) and app.session.baseline == third
+        await until(pilot, lambda: screen.chosen == third)
         await pilot.pause(0.1)
         assert screen.chosen == third and screen.table.cursor == 2

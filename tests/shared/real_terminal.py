@@ -129,7 +129,7 @@ class Terminal(ABC):
     def hang_up(self) -> None:
         """Take the terminal away, as a lost connection does."""
 
-    def wait_for(self, wanted: str | Callable[[str], bool], timeout_s: float = 60.0) -> str:
+    def wait_for(self, wanted: str | Callable[[str], bool], timeout_s: float = 120.0) -> str:
         """Wait until the screen shows a text (or a condition holds); AssertionError if it never does."""
         met = wanted if callable(wanted) else lambda text: wanted in text
         end = time.monotonic() + timeout_s

@@ -18,7 +18,7 @@ def test_a_stranger_named_triton_kernels_is_named(tmp_path: Path) -> None:
         [sys.executable, "-m", "hrm_core.cli.main", "bench", "step", "--shape", "demo", "--data", __file__],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=250,
         check=False,
         env=environment,
         cwd=tmp_path,

@@ -124,7 +124,7 @@ def test_a_driver_without_a_gpu_says_so() -> None:
 
 def test_this_module_loads_neither_torch_nor_nvml() -> None:
     code = "import sys, hrm_core.runs.device; print(sorted({'torch', 'pynvml', 'psutil', 'numpy'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=250)
     assert done.stdout.strip() == "[]"
 
 

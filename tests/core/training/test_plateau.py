@@ -16,7 +16,9 @@ from hrm_core.runs.reader import evaluation_rows, read_run
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_plateau_71_is_named_at_its_first_full_validation(arc1_file: Path, tmp_path: Path) -> None:
-    words = ["run", "plateau-71", "training.max_steps=80", "--name", "plateau"]
+    # Fast validations have no part in this: one, at the end.
+    quick = ("training.max_steps=80", "training.fast_validation_every=1.0")
+    words = ["run", "plateau-71", *quick, "--name", "plateau"]
     place = ["--runs", str(tmp_path), "--data", str(arc1_file)]
     done = subprocess.run(
         [sys.executable, "-m", "hrm_core.cli.main", *words, *place],
@@ -47,7 +49,7 @@ def test_plateau_71_is_named_at_its_first_full_validation(arc1_file: Path, tmp_p
         [sys.executable, "-m", "hrm_core.cli.main", "show", "plateau", "--runs", str(tmp_path)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=True,
     )
     assert "constant_output" in shown.stdout
@@ -55,7 +57,7 @@ def test_plateau_71_is_named_at_its_first_full_validation(arc1_file: Path, tmp_p
         [sys.executable, "-m", "hrm_core.cli.main", "diagnose", "plateau", "--runs", str(tmp_path), "--json"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=True,
     )
     findings = json.loads(diagnosed.stdout)["findings"]
