@@ -16,10 +16,11 @@ from typing import Any
 from hrm_core.runs.atomic import is_leftover
 from hrm_core.runs.files import read_json_object
 from hrm_core.runs.layout import RunFolder
+from hrm_core.runs.reader import events
 from hrm_core.runs.records import without_clocks
 from hrm_core.runs.snapshots import META_NAME, newest_first, read_meta, verify_folder
 from hrm_core.runs.tail import JsonlTail
-from hrm_core.runs.written import EVENTS, ROWS
+from hrm_core.runs.written import EVENTS, ROWS, look_through
 
 # Time in a checkpoint's counters, and a checksum over it: what was trained is in the others.
 _CLOCKS_OF_PROGRESS = frozenset({"elapsed_s", "row_seconds", "seconds_per_step", "crc"})
@@ -29,7 +30,7 @@ _OF_THE_MOMENT = frozenset({META_NAME, "status.json", "log.txt"})
 
 def differences(one: RunFolder, other: RunFolder, steps: Sequence[int]) -> list[str]:
     """What the killed run `other` has that differs from `one`, left alone; metrics must have just these `steps`."""
-    found = [*_rows(one, other, steps), *_same_file(one.recipe_toml, other.recipe_toml, "")]
+    found = [*_rows(one, other, steps), *_missing(other), *_same_file(one.recipe_toml, other.recipe_toml, "")]
     for place in ("checkpoints", "archive"):
         found += _snapshots(one.path / place, other.path / place)
     found += _folder(one.predictions, other.predictions, "predictions/")
@@ -67,6 +68,12 @@ def _rows(one: RunFolder, other: RunFolder, steps: Sequence[int]) -> Iterator[st
             odd = _other_keys(without_clocks(row), without_clocks(same))
             if odd:
                 yield f"{name} at step {row.get('step')}: {', '.join(odd[:4])}"
+
+
+def _missing(run: RunFolder) -> Iterator[str]:
+    """A kill takes no row that was on the disk before a checkpoint: whoever says so is wrong."""
+    yield from (f"said to be missing: {lack.sentence}" for lack in look_through(run).missing)
+    yield from ("rows_missing, an event" for event in events(run) if event["kind"] == "rows_missing")
 
 
 def _other_keys(one: dict[str, Any], other: dict[str, Any]) -> list[str]:

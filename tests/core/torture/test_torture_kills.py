@@ -14,6 +14,7 @@ import pytest
 from hrm_core.runs.layout import RunFolder
 from hrm_core.runs.snapshots import write_meta
 from hrm_core.runs.writer import RunWriter
+from hrm_core.runs.written import EVENTS, METRICS
 from hrm_core.torture import kills
 from hrm_core.torture.bench import Bench, Row
 from hrm_core.torture.kills_compare import differences
@@ -122,6 +123,20 @@ def made_run(folder: Path, *, time: float = 1.0, loss: float = 2.0) -> RunFolder
 
 def test_clocks_are_no_difference(tmp_path: Path) -> None:
     assert differences(made_run(tmp_path / "a"), made_run(tmp_path / "b", time=9.0), [1, 2]) == []
+
+
+def test_an_alarm_of_missing_rows_is_a_difference(tmp_path: Path) -> None:
+    one, other = made_run(tmp_path / "a"), made_run(tmp_path / "b")
+    for run, events in ((one, 1), (other, 7)):  # a resumed run has more of them
+        write_meta(
+            run.checkpoint(2),
+            {"step": 2, "run_id": run.run_id, "rows": {METRICS: {"rows": 2, "step": 2}, EVENTS: {"rows": events}}},
+        )
+    assert differences(one, other, [1, 2]) == ["said to be missing: events.jsonl: 7 of 7 rows are missing"]
+    with RunWriter.open(other) as writer:
+        for _ in range(7):
+            writer.event("rows_missing", 2)
+    assert differences(one, other, [1, 2]) == ["rows_missing, an event"] * 7
 
 
 def test_every_other_difference_is_named(tmp_path: Path) -> None:
