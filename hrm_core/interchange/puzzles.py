@@ -115,6 +115,17 @@ def without_row(snapshot: Snapshot, puzzles: Sequence[Puzzle]) -> list[str]:
     return [puzzle.task.id for puzzle in puzzles if puzzle.task.id not in known]
 
 
+def answerable(snapshot: Snapshot, puzzles: Sequence[Puzzle], adapted: bool) -> list[Puzzle]:
+    """The puzzles that the model has a canvas for, and an identity row unless it is adapted to them."""
+    canvases = _canvases(snapshot.recipe)
+    unknown = set() if adapted else set(without_row(snapshot, puzzles))
+    return [puzzle for puzzle in puzzles if puzzle.task.id not in unknown and known_side(puzzle.task) <= canvases[-1]]
+
+
+def _canvases(recipe: Recipe) -> tuple[int, ...]:
+    return (FITS7_SIDE,) if recipe.data.subset == "fits7" else tuple(recipe.data.canvases)
+
+
 def refuse_unknown(snapshot: Snapshot, puzzles: Sequence[Puzzle]) -> None:
     """UserError (1) naming tasks without an identity row: the model was never told of them."""
     unknown = without_row(snapshot, puzzles)
@@ -211,7 +222,7 @@ def _rows(snapshot: Snapshot, puzzles: Sequence[Puzzle]) -> list[int]:
 
 def _dataset(puzzles: Sequence[Puzzle], recipe: Recipe, rows: Sequence[int]) -> Dataset:
     """The puzzles on the recipe's canvases; `task` of every pair is its identity row."""
-    canvases = (FITS7_SIDE,) if recipe.data.subset == "fits7" else recipe.data.canvases
+    canvases = _canvases(recipe)
     data = recipe.data.model_copy(
         update={"subset": "all", "canvases": canvases, "train_on_val_tests": False, "train_canvas": "task"}
     )
