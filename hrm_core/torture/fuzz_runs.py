@@ -147,7 +147,9 @@ def run_files(folder: Path) -> Reader:
         paths[label].write_bytes(data)
         try:
             view = read_run(run)
-            found = {run.run_json.name: view.run_json, run.result.name: view.result}.get(label)
+            # The last event stands in for a result that cannot be read: what the file itself gives is asked for.
+            result = read_json_object(run.result) and view.result
+            found = {run.run_json.name: view.run_json, run.result.name: result}.get(label)
             if label == run.policy.name:
                 found = read_policy(run)
         finally:
