@@ -80,7 +80,7 @@ def test_kernel_equals_the_reference(
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["stablemax", "softmax"])
 @pytest.mark.parametrize("width", [128, 256, 384, 512])
-@pytest.mark.parametrize("tokens", [16, 63, 81, 101, 197, 325])
+@pytest.mark.parametrize("tokens", [16, 81, 101, 325])
 def test_kernel_equals_the_reference_at_every_width(tokens: int, width: int, kind: str, error: Error) -> None:
     compare(3, tokens, width, F32, kind, kind == "softmax", error)
     compare(3, tokens, width, F16, kind, kind == "stablemax", error)
