@@ -20,7 +20,8 @@ from real_terminal import Terminal, open_terminal
 
 SIZE = (120, 40)
 CONSOLE = (sys.executable, "-m", "hrm_console")
-QUIET = "training.fast_validation_every=0.25 training.full_validation_every=0.5 training.patience=9"
+SMALL = "model.hidden=64 model.heads=2 halting.max_segments=3 evaluation.segment_grids=2 evaluation.views=2"
+QUIET = f"{SMALL} training.fast_validation_every=0.25 training.full_validation_every=0.5 training.patience=9"
 HRM = (sys.executable, "-m", "hrm_core.cli.main")
 
 
@@ -102,7 +103,9 @@ def test_launch_lose_the_line_come_back_watch_it_finish_browse_and_compare(
     terminal.wait_for(lambda text: "before" in text and "mine" in text)
     terminal.send("Escape")
     terminal.wait_for("hrm-console │ runs")
-    terminal.send("Space", "Down", "Space", "g", "c")
+    terminal.send("A")  # both, wherever the cursor is
+    terminal.wait_for("2 marked")
+    terminal.send("g", "c")
     terminal.wait_for("4 verdict", 120)
     terminal.send("4")  # a page where the terminal is small, a pane where it is not
     terminal.wait_for("cannot tell", 120)
