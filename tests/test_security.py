@@ -21,10 +21,14 @@ MODULES = {
     "pickle", "cPickle", "_pickle", "cloudpickle", "dill", "marshal", "shelve", "joblib", "jsonpickle", "yaml", "dbm",
     "commands", "pty", "telnetlib", "xmlrpc", "torch.distributed.checkpoint", "torch.jit", "torch.package", "code",
 }  # fmt: skip
-MADE_FOR = {"hrm_core/benchmarks/console_terminal.py": {"pty"}}  # a terminal for the console that is measured
+MADE_FOR = {
+    "hrm_core/benchmarks/console_terminal.py": {"pty"},  # a terminal for the console that is measured
+    "hrm_core/interchange/published_files.py": {"yaml"},  # safe_load alone, of published settings
+}
 CALLS = {
     "eval", "exec", "compile", "__import__", "os.system", "os.popen", "os.execl", "os.execle", "os.execlp", "os.spawnl",
     "os.spawnv", "os.spawnvp", "subprocess.getoutput", "subprocess.getstatusoutput", "torch.hub.load", "np.fromregex",
+    "yaml.load", "yaml.load_all", "yaml.full_load", "yaml.unsafe_load", "yaml.full_load_all", "yaml.unsafe_load_all",
     "asyncio.create_subprocess_shell", "tempfile.mktemp", "torch.jit.load", "torch.package.PackageImporter",
 }  # fmt: skip
 SPAWNING = {"subprocess.run", "subprocess.Popen", "subprocess.call", "subprocess.check_call", "subprocess.check_output"}
