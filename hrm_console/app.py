@@ -9,9 +9,10 @@ than the runs screen are imported when they are opened.
 from __future__ import annotations
 
 import importlib
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar, final
+from typing import Any, ClassVar, Self, TypeVar, final
 
 from textual import events
 from textual.app import App, SystemCommand
@@ -50,6 +51,7 @@ STYLES_S, STYLES_LATEST_S = 0.1, 2.0  # after the list of runs is shown; after t
 REMEMBER_S = 1.0
 GONE_S = 2.0
 COLLECT_S = 10.0
+POPPED_S = 1.0
 Result = TypeVar("Result")
 
 
@@ -94,6 +96,7 @@ class ConsoleApp(App[int]):
         self.steering = Steering(self)
         self.queue_alarm = QueueAlarm(self)
         self.collecting = Collecting()
+        self.popped_s = -POPPED_S
         self.watching = Watching(
             runs_dir, self.post_message, self.settings.number("console.refresh_s") if tick_s is None else tick_s
         )
@@ -183,12 +186,24 @@ class ConsoleApp(App[int]):
             return
         read_rest(self)
         made = getattr(importlib.import_module(f"hrm_console.screens.{entry.module}"), entry.attribute)
-        self.push_screen(made(*arguments))
+        screen = made(*arguments)
+        for length, steps in zip(self.size, (self.HORIZONTAL_BREAKPOINTS, self.VERTICAL_BREAKPOINTS), strict=True):
+            # Put on when it is there, the classes of the terminal's size would have all that is on it styled twice.
+            screen.add_class(max(step for step in steps if step[0] <= length)[1], update=False)
+        self.push_screen(screen)
 
     def pop_screen(self) -> AwaitComplete:
         """Take the top screen away, and what was drawn on those before it."""
         forget_drawn()
+        self.popped_s = time.monotonic()
         return super().pop_screen()
+
+    def refresh(self, *, repaint: bool = True, layout: bool = False, recompose: bool = False) -> Self:
+        """Not the layouts that Textual 8.2 asks the app for, twice, when a screen has gone: the one that comes in sight
+        is laid out as it was, and each sent a whole frame."""
+        if layout and time.monotonic() - self.popped_s < POPPED_S:
+            return self
+        return super().refresh(repaint=repaint, layout=layout, recompose=recompose)
 
     def show_run(self, run_id: str) -> None:
         """Open a run's screen."""

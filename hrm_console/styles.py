@@ -26,7 +26,7 @@ def read_rest(app: App[Any]) -> None:
         if len(app.screen_stack) > 1:
             app.refresh_css(animate=False)
         else:
-            app.stylesheet.reparse()
+            app.stylesheet.parse()  # not `reparse`: that learns the rules in a copy, and the next screen all anew
 
 
 def prepare(app: ConsoleApp) -> None:

@@ -67,7 +67,9 @@ class RunScreen(CurveRoom):
         self.search_input = Input(placeholder="search the log", id="search", compact=True)
 
     def compose(self) -> ComposeResult:
-        panes = self.panes
+        panes, line = self.panes, self.line
+        worn = {"-huge": self.app.size.width >= HUGE_WIDTH, "-alarmed": line is not None and bool(line.alarms)}
+        self.update_classes({**worn, f"-page-{self.page}": True}, update=False)
         yield Bar(self._title, id="title")
         yield Bar(self._summary, id="summary")
         yield self.tabs

@@ -22,6 +22,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from hrm_console.charts.braille import Markers, Row
+from hrm_console.charts.canvas import width_of
 from hrm_console.charts.chart import Chart
 from hrm_console.widgets.crosshair import Crosshair
 
@@ -56,7 +57,7 @@ class ChartWidget(Widget, can_focus=True):
         self._drawn = Size(0, 0)
         self._rows: list[Row] = []
         self._strips: list[Strip | None] = []  # None: not made since the row changed
-        self._look: Look | None = None
+        self._made_for: tuple[Look, int] | None = None
         self._crosshair = Crosshair()
 
     def update_chart(self, chart: Chart | None = None) -> int:
@@ -113,8 +114,8 @@ class ChartWidget(Widget, can_focus=True):
 
     def _look_now(self) -> Look:
         look = (self.visual_style.rich_style, self.background_colors[1], tuple(self.get_line_filters()))
-        if look != self._look:
-            self._look, self._strips = look, [None] * len(self._rows)
+        if (look, self.size.width) != self._made_for:
+            self._made_for, self._strips = (look, self.size.width), [None] * len(self._rows)
         return look
 
     def _strip(self, y: int, look: Look) -> Strip:
@@ -123,7 +124,9 @@ class ChartWidget(Widget, can_focus=True):
         strip = self._strips[y]
         if strip is None:
             segments = [Segment(text, final_style(style, look)) for text, style in self._rows[y]]
-            strip = self._strips[y] = Strip(segments, self.size.width)
+            # Between a layout and the drawing that follows it the rows are still those of the size before.
+            strip = Strip(segments, width_of(self._rows[y])).adjust_cell_length(self.size.width, final_style("", look))
+            self._strips[y] = strip
         return strip
 
 

@@ -101,7 +101,8 @@ class ChartGrid(Grid):
         columns, rows = self.columns, self.rows
         if len(self.shown) < self.columns * self.rows:
             columns, rows = grid_for(width, height, max(1, len(self.shown)))
-        self.styles.grid_size_columns, self.styles.grid_size_rows = columns, rows
+        if (columns, rows) != (self.styles.grid_size_columns, self.styles.grid_size_rows):
+            self.styles.grid_size_columns, self.styles.grid_size_rows = columns, rows
         for place, widget in enumerate(self.widgets):
             widget.display = place < len(self.shown)
         self._draw()

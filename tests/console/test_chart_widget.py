@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import ClassVar
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from textual.app import App
-from textual.geometry import Region
+from textual.geometry import Region, Size
 from textual.widget import Widget
 
 from hrm_console.charts.braille import render
@@ -148,6 +149,20 @@ async def test_a_border_leaves_less_room_and_regions_follow_it() -> None:
         await pilot.pause()
         inner = [strip.text[1:-1] for strip in app.screen._compositor.render_strips()][1:-1]
         assert inner == expected(chart, 58, 13)
+
+
+@pytest.mark.parametrize("width", [30, 90])
+async def test_rows_of_another_size_fill_the_widget_and_no_more(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between a layout and the drawing after it: nothing of a chart may stand in what lies beside it."""
+    app = OneChart(rising())
+    async with app.run_test(size=(60, 15)) as pilot:
+        await pilot.pause()
+        before = shown(app.widget)
+        monkeypatch.setattr(type(app.widget), "size", property(lambda self: Size(width, 15)))
+        strips = app.widget.render_lines(Region(0, 0, width, 15))
+        assert {strip.cell_length for strip in strips} == {width}
+        assert {sum(len(segment.text) for segment in strip) for strip in strips} == {width}
+        assert [strip.text for strip in strips] == [f"{row[:width]:<{width}}" for row in before]
 
 
 @given(st.text("ab ", min_size=5, max_size=5), st.text("ab ", min_size=5, max_size=5), st.integers(0, 5))
