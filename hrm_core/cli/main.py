@@ -48,6 +48,7 @@ COMMANDS: dict[str, Entry] = {
     "verify": Entry("verify_command", "verify", "Say whether every byte of a run is as it was written."),
     "eval": Entry("eval_command", "eval_", "Evaluate a run or snapshot on held-out tests."),
     "predict": Entry("predict_command", "predict", "Predict a puzzle's grids, or logits for tokens, with a snapshot."),
+    "report": Entry("report_command", "report", "Write runs as Markdown, curves and grids that need no tool of ours."),
     "log": Entry("log_command", "log", "Write a run's rows as CSV or for TensorBoard, after or live."),
     "submit": Entry("submit_command", "submit", "Make Kaggle's submission.json by votes of snapshots, or check one."),
     "import": Entry("import_command", "import_", "Make a snapshot of a published HRM or TRM checkpoint."),
