@@ -12,11 +12,16 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from click.testing import CliRunner
 from hostile_text import ALL, PAYLOADS, write_hostile_queue
 from made_archive import make_archived
 from real_terminal import PtyTerminal
+from safetensors.numpy import save_file
 
+from hrm_core.cli.log_command import log
+from hrm_core.cli.report_command import report
 from hrm_core.data.build import build
 from hrm_core.data.file import digest_path, to_bytes
 from hrm_core.data.sources.folders import read_path
@@ -112,6 +117,16 @@ def hostile_data(folder: Path) -> Path:
     return path
 
 
+def hostile_checkpoint(folder: Path) -> None:
+    """A published checkpoint of whose names and settings every one is a payload."""
+    folder.mkdir()
+    save_file(
+        {f"inner.{ALL}": np.zeros(1, np.float32), "L_level.layers.0.mlp_t": np.zeros(1, np.float32)},
+        folder / "model.safetensors",
+    )
+    (folder / "all_config.yaml").write_text(f"arch:\n  pos_encodings: {json.dumps(ALL)}\n")
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Runs, a queue, a sweep, data, settings: everything that `hrm` reads, by somebody who means harm."""
@@ -134,6 +149,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     (mine.parent / "settings.toml").write_text(f"[console]\ntheme = {json.dumps(ALL)}\n{json.dumps(ALL)} = 1\n")
     hostile_data(folder)
+    (folder / "evil.json").write_text(json.dumps({ALL[:100]: {"train": ALL, "test": ALL}}))
+    hostile_checkpoint(folder / "published")
     return folder
 
 
@@ -146,6 +163,8 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("queue", "list"), ("queue", "list", "--json"), ("queue", "show", "1"), ("queue", "start", "--foreground"),
     ("remove", "one"), ("resume", "one"), ("eval", "one@best"), ("stop", "torn"),
     ("verify", "one"), ("verify", "torn"), ("verify", "evil"), ("verify", "one", "--json"),
+    ("report", "one", "two", "--out", "REPORT"), ("log", "one", "--to", "csv", "--out", "LOG"),
+    ("predict", "one@best", "PUZZLES"), ("submit", "one@best", "--challenges", "PUZZLES"),
 )  # fmt: skip
 ALONE: tuple[tuple[str, ...], ...] = (
     ("data", "info", "--data", "DATA"), ("data", "info", "--json", "--data", "DATA"),
@@ -155,6 +174,8 @@ ALONE: tuple[tuple[str, ...], ...] = (
     ("show", NAMED), ("list", "--runs", f"{NAMED}x"), ("run", NAMED), ("run", "demo", f"{NAMED}=1"),
     ("run", "demo", "--name", NAMED), ("eval", NAMED), (NAMED,), ("list", f"--{NAMED}"),
     ("compare", "--sweep", NAMED), ("queue", "show", NAMED), ("archive", "list", "--by", NAMED),
+    ("import", "CHECKPOINT", "--from", "hrm", "--out", "OUT"),
+    ("submit", "--check", "PUZZLES", "--challenges", "PUZZLES"),
 )  # fmt: skip
 
 
@@ -167,7 +188,9 @@ def marked(commands: tuple[tuple[str, ...], ...]) -> list[object]:
 
 
 def words_of(words: tuple[str, ...], place: Path) -> list[str]:
-    named = {"DATA": "evil.h5", "SOURCE": "source", "OUT": "out.h5", "EXPORT": f"export-{os.getpid()}"}
+    new = {word: f"{word.lower()}-{os.getpid()}" for word in ("EXPORT", "REPORT", "LOG")}
+    named = {"DATA": "evil.h5", "SOURCE": "source", "OUT": "out.h5", "PUZZLES": "evil.json", "CHECKPOINT": "published"}
+    named |= new
     return [str(place / named[word]) if word in named else word for word in words]
 
 
@@ -197,6 +220,15 @@ def test_no_command_on_hostile_runs_sends_a_payload(place: Path, words: tuple[st
 @pytest.mark.parametrize("words", marked(ALONE), ids=lambda words: ascii(" ".join(words))[:40])
 def test_no_command_on_hostile_files_and_words_sends_a_payload(place: Path, words: tuple[str, ...]) -> None:
     assert foreign(heard(place, words_of(words, place))) == []
+
+
+def test_no_payload_is_written_for_others_to_read(place: Path, tmp_path: Path) -> None:
+    for command, words in ((report, ["one", "two"]), (log, ["one", "--to", "csv"])):
+        out = tmp_path / str(command.name)
+        done = CliRunner().invoke(command, [*words, "--out", str(out), "--runs", str(place / "runs")])
+        assert done.exit_code == 0, done.output
+        for path in out.iterdir():
+            assert foreign(path.read_bytes().replace(b"\r\n", b"\n")) == [], path.name
 
 
 def test_what_is_looked_for_is_found() -> None:
