@@ -6,13 +6,13 @@ pictures in `hrm_core.data.draw`, all imported inside the commands, so that `hrm
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from hrm_core.api.watching import building
 from hrm_core.cli.options import clean, json_option, print_json, print_line, print_table, progress
 from hrm_core.errors import UserError
 
@@ -46,28 +46,9 @@ def data_file(file: Path | None) -> Path:
     return path
 
 
-def ignore(amount: int) -> None:
-    """Takes progress while there is no bar."""
-
-
-@contextmanager
-def build_progress() -> Iterator[Progress]:
+def build_progress() -> AbstractContextManager[Progress]:
     """What `build` reports its work to: one bar (or one plain line) after another."""
-    with ExitStack() as bars:
-        current: str | None = None
-        reached = 0
-        advance: Callable[[int], None] = ignore
-
-        def notify(what: str, done: int, of: int) -> None:
-            nonlocal current, reached, advance
-            if what != current:
-                bars.close()
-                current, reached = what, 0
-                advance = bars.enter_context(progress(what, of))
-            advance(done - reached)
-            reached = done
-
-        yield notify
+    return building(progress)
 
 
 @data.command()

@@ -18,10 +18,7 @@ from hrm_core.errors import UserError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from hrm_core.interchange.puzzles import Answered
-
-BATCH = 16
-ATTEMPTS = 2  # that ARC allows
+    from hrm_core.api.results import Predictions, PuzzleAnswer
 
 
 @final
@@ -88,81 +85,85 @@ def predict(snapshot: str, runs: Path | None, as_json: bool, **asked: Any) -> No
         else:
             print_line(f"{given.out}: logits {said['logits']} and halting logits after {said['segments']} segments")
         return
-    answered, head = predict_puzzles(folder, given)
+    found, head = predict_puzzles(folder, given)
     if as_json:
-        print_json({"snapshot": str(folder), **head, "tests": [as_row(test) for test in answered]})
+        print_json({"snapshot": str(folder), **head, "tests": [as_row(test) for test in found.tests]})
     else:
-        _print(answered, head)
+        _print(found, head)
 
 
 def predict_tokens(folder: Path, asked: Asked) -> dict[str, Any]:
     """Reads, predicts in fp32 and writes; what was done."""
+    from hrm_core.api.results import Model
     from hrm_core.interchange.token_files import read_tokens, write_logits
     from hrm_core.training.checkpoint import load_snapshot
 
     assert asked.tokens is not None and asked.out is not None
     batch = read_tokens(asked.tokens)
-    loaded = load_snapshot(folder, asked.weights)
-    count = asked.segments or loaded.recipe.halting.max_segments
-    with progress(f"predicting {folder.name}", len(batch.tokens)) as done:
-        logits, halting = batch.predict(loaded.model, count, BATCH, done)
-    write_logits(asked.out, logits, halting)
-    return {"snapshot": str(folder), "out": str(asked.out), "segments": count, "logits": list(logits.shape)}
+    # On the CPU with all of its cores: a comparison of numbers, not what a run would do.
+    model = Model(load_snapshot(folder, asked.weights))
+    found = model.logits(batch.tokens, batch.identity, asked.segments, watch=progress)
+    write_logits(asked.out, found.logits, found.halting_logits)
+    return {
+        "snapshot": str(folder),
+        "out": str(asked.out),
+        "segments": found.segments,
+        "logits": list(found.logits.shape),
+    }
 
 
-def predict_puzzles(folder: Path, asked: Asked) -> tuple[list[Answered], dict[str, Any]]:
+def predict_puzzles(folder: Path, asked: Asked) -> tuple[Predictions, dict[str, Any]]:
     """The answers to every test of the file, and what was done for them."""
-    from hrm_core.interchange.puzzles import Adapting, PuzzleRunner, read_puzzles, without_row
-    from hrm_core.training.checkpoint import load_snapshot
-    from hrm_core.training.setup import apply_device, choose_device
-    from hrm_core.training.snapshot_files import read_recipe
+    from hrm_core import api
+    from hrm_core.interchange.puzzles import read_puzzles
 
     assert asked.puzzle is not None
     puzzles = read_puzzles(asked.puzzle, asked.name)
-    chosen = choose_device(read_recipe(folder).training)
-    apply_device(chosen, False)
-    loaded = load_snapshot(folder, asked.weights, chosen.dtype, chosen.device)
-    unknown = without_row(loaded, puzzles)
-    adapting = None if asked.adapt is None else Adapting(asked.adapt, asked.adapt_what, asked.adapt_rate)
-    runner = PuzzleRunner(loaded, puzzles, asked.views, adapting)
-    total = runner.views * sum(len(puzzle.task.tests) for puzzle in puzzles)
-    with progress(f"predicting with {loaded.run_id or folder.name}", total) as done:
-        answered = runner.answers(done)
-    head: dict[str, Any] = {"step": loaded.step, "weights": loaded.weights, "views": runner.views, "unknown": unknown}
+    found = api.predict(
+        api.load(folder, weights=asked.weights),
+        puzzles,
+        views=asked.views,
+        adapt=asked.adapt,
+        adapt_what=asked.adapt_what,
+        adapt_rate=asked.adapt_rate,
+        watch=progress,
+    )
+    head = {"step": found.step, "weights": found.weights, "views": found.views, "unknown": list(found.unknown)}
     if asked.adapt is not None:
-        head |= {"adapt": asked.adapt, "adapt_what": asked.adapt_what, "adapt_seconds": round(runner.seconds, 3)}
-    return answered, head
+        head |= {"adapt": asked.adapt, "adapt_what": asked.adapt_what, "adapt_seconds": found.adapt_seconds}
+    return found, head
 
 
-def as_row(test: Answered) -> dict[str, Any]:
+def as_row(test: PuzzleAnswer) -> dict[str, Any]:
     """For --json: grids as lists, as ARC's files have them."""
     return {
         "task": test.task,
         "test": test.test,
-        "attempts": [answer.grid.tolist() for answer in test.answers[:ATTEMPTS]],
-        "votes": [answer.votes for answer in test.answers[:ATTEMPTS]],
-        "confidence": [answer.confidence for answer in test.answers[:ATTEMPTS]],
-        "right": None if test.target is None else test.rank is not None and test.rank < ATTEMPTS,
-        "copying_right": test.copy_right,
+        "attempts": list(test.attempts),
+        "votes": list(test.votes),
+        "confidence": list(test.confidence),
+        "right": test.right,
+        "copying_right": test.copying_right,
     }
 
 
-def _print(answered: list[Answered], head: dict[str, Any]) -> None:
+def _print(found: Predictions, head: dict[str, Any]) -> None:
     from rich.console import Console
 
     console = Console(highlight=False, soft_wrap=True)
-    for name in head["unknown"]:
+    for name in found.unknown:
         print_line(f"{name}: no identity row in the snapshot; one was trained from the mean of the others")
     if "adapt" in head:
         moved = "its identity row" if head["adapt_what"] == "rows" else "all weights"
         print_line(
             f"adapted in {head['adapt']} steps on each task's demonstrations ({moved}): {head['adapt_seconds']:.1f} s"
         )
-    for test in answered:
-        _print_test(console, test, head["views"])
+    for test in found.tests:
+        _print_test(console, test, found.views)
 
 
-def _print_test(console: Console, test: Answered, views: int) -> None:
+def _print_test(console: Console, test: PuzzleAnswer, views: int) -> None:
+    import numpy as np
     from rich.text import Text
 
     from hrm_core.cli.options import clean
@@ -170,21 +171,20 @@ def _print_test(console: Console, test: Answered, views: int) -> None:
 
     console.print(Text(f"\n{clean(test.task)}, test {test.test + 1}: {verdict(test)}", style="bold"))
     colored = console.color_system is not None and not console.no_color
-    for number, answer in enumerate(test.answers[:ATTEMPTS]):
-        size = f"{answer.grid.shape[0]}x{answer.grid.shape[1]}"
-        console.print(
-            Text(f"attempt {number + 1}, {size}: {answer.votes} of {views} views, confidence {answer.confidence:.2f}")
-        )
-        for line in pair_lines(ShownPair("", test.input, answer.grid), console.width, colored):
+    given = np.array(test.input, np.uint8)
+    for number, attempt in enumerate(test.attempts):
+        size = f"{len(attempt)}x{len(attempt[0])}"
+        votes, confidence = test.votes[number], test.confidence[number]
+        console.print(Text(f"attempt {number + 1}, {size}: {votes} of {views} views, confidence {confidence:.2f}"))
+        for line in pair_lines(ShownPair("", given, np.array(attempt, np.uint8)), console.width, colored):
             console.print(line)
-    if not test.answers:
+    if not test.attempts:
         console.print(Text("no view gave a grid"))
 
 
-def verdict(test: Answered) -> str:
+def verdict(test: PuzzleAnswer) -> str:
     """Whether an attempt is right, beside whether copying the input would be."""
     if test.target is None:
         return "no output is given to compare with"
-    right = test.rank is not None and test.rank < ATTEMPTS
-    said = f"attempt {test.rank + 1} is right" if right and test.rank is not None else "no attempt is right"
-    return f"{said} (copying the input: {'right' if test.copy_right else 'wrong'})"
+    said = f"attempt {test.attempts.index(test.target) + 1} is right" if test.right else "no attempt is right"
+    return f"{said} (copying the input: {'right' if test.copying_right else 'wrong'})"

@@ -66,7 +66,7 @@ def add(
 
     folder = runs_folder(runs)
     if source is not None and after is None:
-        from hrm_core.cli.run_commands import find_source
+        from hrm_core.api.run_folders import find_source
         from hrm_core.recipe.lay import build_recipe
 
         find_source(folder, source, build_recipe(experiment, overrides).recipe)

@@ -8,32 +8,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from hrm_core.cli.options import clean, print_line, runs_folder, runs_option
+from hrm_core.cli.options import clean, print_line, progress, runs_folder, runs_option
 from hrm_core.errors import UserError
-
-if TYPE_CHECKING:
-    from hrm_core.recipe.schema import Recipe
 
 
 def ensure_data(source: str, given: Path | None) -> Path:
-    """The data file: the given one, or the recipe's in the folder of built data, built now if it is not there.
+    """`hrm_core.api.data_files.ensure_data` with bars on the terminal."""
+    from hrm_core.api.data_files import ensure_data as ensure
 
-    What was there before has been read by a child when this returns, so that it may be loaded.
-    """
-    if given is not None:
-        from hrm_core.data.guard import refuse_harmful
-
-        refuse_harmful(given)
-        return given
-    from hrm_core.cli.data_commands import build_progress
-    from hrm_core.data.prepare import ensure_built
-
-    with build_progress() as notify:
-        return ensure_built(source, notify)
+    return ensure(source, given, progress)
 
 
 def start_detached(folder: Path, words: list[str]) -> int:
@@ -47,21 +33,6 @@ def start_detached(folder: Path, words: list[str]) -> int:
 def _say_how_to_watch(name: str, folder: Path) -> None:
     print_line(f"{name} has been started; it goes on when this terminal closes")
     print_line(f"  watch it: hrm-console --runs {folder.parent}    stop it: hrm stop {name} --runs {folder.parent}")
-
-
-def find_source(runs_dir: Path, word: str, recipe: Recipe) -> Path:
-    """The snapshot that a run is to begin from; UserError, without loading torch, if its weights cannot fit."""
-    from hrm_core.recipe.fitting import refuse_unfit
-    from hrm_core.recipe.toml_io import from_toml
-    from hrm_core.runs.files import read_small
-    from hrm_core.runs.snapshot_names import find_snapshot
-
-    snapshot = find_snapshot(runs_dir, word)
-    stored = read_small(snapshot / "recipe.toml", 2**20)
-    if not stored:
-        raise UserError(f"--from {clean(word)} is no whole snapshot: its recipe.toml is missing.", 1)
-    refuse_unfit(recipe, from_toml(stored.decode("utf-8", "replace")), word)
-    return snapshot
 
 
 @click.command("run")
@@ -91,28 +62,17 @@ def run(
 
     With --from only the weights are taken: step, schedule and optimizers begin anew, identity rows go by task.
     """
-    from hrm_core.recipe.lay import build_recipe
-    from hrm_core.runs.layout import check_name, new_run_id
-    from hrm_core.runs.writer import refuse_existing
+    from hrm_core.api.run_folders import carry_out, new_run
 
-    resolved = build_recipe(experiment, overrides)
-    name = check_name(name) if name is not None else new_run_id(experiment)
-    folder = runs_folder(runs) / name
-    refuse_existing(folder)
-    if data is not None and not data.is_file():
-        raise UserError(f"--data {clean(str(data))}: there is no such file; see `hrm data build`", 1)
-    snapshot = None if source is None else find_source(folder.parent, source, resolved.recipe)
+    made = new_run(experiment, overrides, name, runs, data, source)
     if detach:
-        words = ["run", experiment, *overrides, "--name", name, "--runs", str(folder.parent.resolve())]
-        words += ["--from", str(snapshot.resolve())] if snapshot is not None else []
+        folder = made.folder
+        words = ["run", experiment, *overrides, "--name", folder.name, "--runs", str(folder.parent.resolve())]
+        words += ["--from", str(made.snapshot.resolve())] if made.snapshot is not None else []
         start_detached(folder, words + (["--data", str(data.resolve())] if data else []))
-        _say_how_to_watch(name, folder)
+        _say_how_to_watch(folder.name, folder)
         return
-    path = ensure_data(resolved.recipe.data.source, data)
-    from hrm_core.training.session import start_run
-
-    print_line(f"run {name} in {folder}")
-    sys.exit(1 if start_run(folder, resolved, path, print_line, snapshot=snapshot) == "failed" else 0)
+    sys.exit(1 if carry_out(made, print_line, progress).state == "failed" else 0)
 
 
 def _refuse_missing_data(name: str, began_with: str | None, given: Path | None) -> None:

@@ -61,10 +61,10 @@ def list_(runs: Path | None, as_json: bool, text: str, order: str) -> None:
       exp:EXP-07  state:running,lost  name:night*  alarm  alarm:input_blind  has:best  or a part of a name
       val>20%  lift>0  best>0.3  loss<0.5  step>=10k  speed>1k  eta<2h  age<3d  seed=1  cfg.optimizer=lion  cfg.lr<1e-3
     """
-    from hrm_core.runs.catalogue import list_runs
+    from hrm_core import api
 
     folder = runs_folder(runs)
-    everything = list_runs(folder)
+    everything = [run.view for run in api.runs(folder)]
     views = _chosen(everything, text, order)
     if everything and not views and not as_json:
         print_line(f"None of the {len(everything)} runs in {folder.absolute()} is such: {text}")

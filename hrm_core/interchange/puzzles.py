@@ -77,18 +77,29 @@ class Adapting:
 def read_puzzles(path: Path, wanted: str | None = None) -> list[Puzzle]:
     """Every task of a file, or the one of the name `wanted`. UserError where there is none, or one is not valid."""
     try:
-        value = read_json(path)
-        one = isinstance(value, dict) and "train" in value
-        tasks = {path.stem: value} if one else value
-        if not isinstance(tasks, dict) or not tasks:
-            raise BadTask("neither a task (an object with train and test) nor an object of tasks by name")
-        if wanted is not None:
-            if wanted not in tasks:
-                raise BadTask(f"it has no task {wanted[:80]}")
-            tasks = {wanted: tasks[wanted]}
-        return [_puzzle(str(name), task) for name, task in tasks.items()]
+        return _puzzles(read_json(path), path.stem, wanted)
     except BadTask as error:
         raise UserError(f"{clean(path)}: {clean(error)}", 1) from None
+
+
+def parse_puzzles(value: object, name: str) -> list[Puzzle]:
+    """`read_puzzles` of what a file would hold; `name` is that of a task which stands alone."""
+    try:
+        return _puzzles(value, name, None)
+    except BadTask as error:
+        raise UserError(f"puzzles: {clean(error)}", 1) from None
+
+
+def _puzzles(value: object, name: str, wanted: str | None) -> list[Puzzle]:
+    one = isinstance(value, dict) and "train" in value
+    tasks = {name: value} if one else value
+    if not isinstance(tasks, dict) or not tasks:
+        raise BadTask("neither a task (an object with train and test) nor an object of tasks by name")
+    if wanted is not None:
+        if wanted not in tasks:
+            raise BadTask(f"it has no task {wanted[:80]}")
+        tasks = {wanted: tasks[wanted]}
+    return [_puzzle(str(each), task) for each, task in tasks.items()]
 
 
 def _puzzle(name: str, value: Any) -> Puzzle:

@@ -66,17 +66,25 @@ class TokenBatch:
 def read_tokens(path: Path) -> TokenBatch:
     """Reads IN.npz. UserError (2) where it is not what is wanted."""
     arrays = _read_arrays(path, ("tokens", "identity"))
-    tokens, identity = arrays["tokens"], arrays["identity"]
+    try:
+        return make_batch(arrays["tokens"], arrays["identity"])
+    except UserError as error:
+        raise UserError(f"{clean(path)}: {error.message}") from None
+
+
+def make_batch(tokens: NDArray[Any], identity: NDArray[Any]) -> TokenBatch:
+    """Tokens (N, T) and rows (N,) that are given as arrays. UserError (2) where they are not what is wanted."""
+    for name, values in (("tokens", tokens), ("identity", identity)):
+        if values.dtype.kind not in "iu":
+            raise UserError(f"`{name}` is of the type {values.dtype}, not integers")
     side = math.isqrt(tokens.shape[1]) if tokens.ndim == 2 else 0
     if tokens.ndim != 2 or not 1 <= side <= MAX_SIDE or side * side != tokens.shape[1] or not len(tokens):
-        raise UserError(
-            f"{clean(path)}: tokens has the shape {tokens.shape}, not (N, T) with T the square of a side up to 30"
-        )
+        raise UserError(f"tokens has the shape {tokens.shape}, not (N, T) with T the square of a side up to 30")
     if identity.shape != (len(tokens),):
-        raise UserError(f"{clean(path)}: identity has the shape {identity.shape}, not ({len(tokens)},)")
+        raise UserError(f"identity has the shape {identity.shape}, not ({len(tokens)},)")
     for name, values, limit in (("tokens", tokens, VOCABULARY), ("identity", identity, 2**31)):
         if int(values.min()) < 0 or int(values.max()) >= limit:
-            raise UserError(f"{clean(path)}: {name} goes from {values.min()} to {values.max()}, not 0 to {limit - 1}")
+            raise UserError(f"{name} goes from {values.min()} to {values.max()}, not 0 to {limit - 1}")
     return TokenBatch(torch.from_numpy(tokens.astype(np.int32)), torch.from_numpy(identity.astype(np.int64)), side)
 
 

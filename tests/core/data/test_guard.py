@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from hrm_core.cli.eval_command import data_of
+from hrm_core.api.data_files import data_of
 from hrm_core.cli.main import cli
 from hrm_core.data import guard
 from hrm_core.data.build import build

@@ -269,7 +269,7 @@ def test_detached_passes_it_on(root: Path, tmp_path: Path, monkeypatch: pytest.M
 
 def test_finding_the_snapshot_loads_no_torch(root: Path) -> None:
     script = (
-        "import sys\nfrom pathlib import Path\nfrom hrm_core.cli.run_commands import find_source\n"
+        "import sys\nfrom pathlib import Path\nfrom hrm_core.api.run_folders import find_source\n"
         "from hrm_core.recipe.lay import build_recipe\n"
         "find_source(Path(sys.argv[1]), 'first@best', build_recipe('EXP-00', sys.argv[2:]).recipe)\n"
         "assert 'torch' not in sys.modules\n"
