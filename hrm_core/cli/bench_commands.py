@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from hrm_core.cli.bench_console_command import console
+from hrm_core.cli.bench_deploy_command import deploy
 from hrm_core.cli.bench_gpu_command import gpu_all
 from hrm_core.cli.bench_kernels_commands import aot, kernels, tune
 from hrm_core.cli.bench_memory_command import memory
@@ -25,7 +26,7 @@ def bench() -> None:
     """Measure speed on this machine."""
 
 
-for command in (kernels, tune, gpu_all, aot, memory, techniques, saving, console):
+for command in (kernels, tune, gpu_all, aot, memory, techniques, saving, console, deploy):
     bench.add_command(command)
 
 

@@ -52,6 +52,7 @@ COMMANDS: dict[str, Entry] = {
     "log": Entry("log_command", "log", "Write a run's rows as CSV or for TensorBoard, after or live."),
     "submit": Entry("submit_command", "submit", "Make Kaggle's submission.json by votes of snapshots, or check one."),
     "import": Entry("import_command", "import_", "Make a snapshot of a published HRM or TRM checkpoint."),
+    "export": Entry("export_command", "export", "Write a snapshot's model for ONNX, AOTInductor or torch.export."),
     "archive": Entry("archive_commands", "archive", "The bests of all runs: list, show, promote, pin, prune, export."),
     "compare": Entry("compare_command", "compare", "Verdicts: experiments or a sweep against their control."),
     "diagnose": Entry("diagnose_command", "diagnose", "Say why a run does not get better, and what to try."),
