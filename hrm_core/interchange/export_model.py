@@ -11,6 +11,7 @@ import hashlib
 import importlib.util
 import logging
 import os
+import re
 import shutil
 import time
 import warnings
@@ -29,9 +30,10 @@ from hrm_core.interchange.run_exported import HALTING, IDENTITY, LOGITS, TOKENS,
 from hrm_core.interchange.weights_file import write_weights
 from hrm_core.model.embeddings import VOCABULARY
 from hrm_core.model.hrm import HRM
-from hrm_core.runs.atomic import explain_os_error, naming, sibling, sync_folder
+from hrm_core.runs.atomic import check_free_space, explain_os_error, naming, sibling, sync_folder
 from hrm_core.runs.text import clean
-from hrm_core.training.checkpoint import Snapshot
+from hrm_core.training.checkpoint import SPARE_BYTES, Snapshot
+from hrm_core.training.tensor_files import size_of
 
 TOLERANCE: Final = 1e-4  # relative Frobenius error, fp32
 CHECKED: Final = 3  # batches of random tokens
@@ -81,7 +83,9 @@ def place_of(out: Path, facts: Facts) -> Path:
     if out.is_dir():
         kind = {"aoti": "-aoti", "torch-export": "-export"}.get(facts.to, "")
         halts = "-halting" if facts.halting else ""
-        out = out / f"{facts.run_id[:100]}-{facts.step}-side{facts.side}{halts}{kind}{suffix}"
+        # A run's name comes from the snapshot, which may come from anywhere: only what a file name can hold.
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", facts.run_id).lstrip(".-")[:100] or "model"
+        out = out / f"{name}-{facts.step}-side{facts.side}{halts}{kind}{suffix}"
     if out.suffix != suffix:
         raise UserError(f"--out {clean(out)}: the name of a file for --to {facts.to} ends in {suffix}")
     if os.path.lexists(out):
@@ -110,6 +114,8 @@ def export_model(snapshot: Snapshot, facts: Facts, out: Path) -> Exported:
     final_path = place_of(out, facts)
     try:
         final_path.parent.mkdir(parents=True, exist_ok=True)
+        # An exporter's own words for a full disk do not name it; some write their parts before they join them.
+        check_free_space(final_path.parent, 2 * size_of(snapshot.model.state_dict()) + SPARE_BYTES)
         folder = sibling(final_path, "tmp")
         folder.mkdir()
         try:
@@ -185,7 +191,7 @@ def _write_onnx(path: Path, snapshot: Snapshot, facts: Facts) -> None:
     program = torch.onnx.export(_program(snapshot, facts), dynamo=True, verbose=False, **names)
     assert program is not None
     program.model.metadata_props["hrm"] = facts.to_json()
-    program.save(os.fspath(path))
+    program.save(os.fspath(path), external_data=False)  # one file, or an error where it is larger than 2 GiB
 
 
 def _write_aoti(path: Path, snapshot: Snapshot, facts: Facts) -> None:

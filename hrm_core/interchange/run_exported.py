@@ -47,8 +47,11 @@ class Facts:
     def from_json(cls, text: str) -> Facts:
         """ValueError, TypeError or KeyError where it is none."""
         values = json.loads(text)
-        if values.pop("format") != 1 or not 1 <= int(values["side"]) <= 30 or not 1 <= int(values["segments"]) <= 1024:
+        side, segments = values["side"], values["segments"]
+        if values.pop("format") != 1 or not (isinstance(side, int) and isinstance(segments, int)):
             raise ValueError("not of this version")
+        if not (1 <= side <= 30 and 1 <= segments <= 1024):
+            raise ValueError("its side or segments are out of bounds")
         return cls(**values)
 
 

@@ -34,6 +34,8 @@ def read_weights(path: Path) -> tuple[HRM, Facts]:
         with safe_open(path, framework="pt") as file:
             said = dict(file.metadata() or {})
         facts, tasks = Facts.from_json(said["hrm"]), json.loads(said["tasks"])
+        if not isinstance(tasks, list):
+            raise ValueError("its task names are no list")
         recipe = from_toml(said["recipe"])
     except (OSError, SafetensorError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise UserError(

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from small_step import NUM_TASKS, make_parts, recipe
 
 from hrm_core.cli.export_command import export
@@ -107,6 +110,7 @@ def said_by_the_file(path: Path, to: Format) -> Facts:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # half a minute of a CPU's time, most of it the C++ compiler's
 def test_a_compiled_package_says_what_the_model_says(tmp_path: Path) -> None:
     found = written(tmp_path / "model.pt2", "aoti", made())
     assert found.error < 1e-5 and found.path == tmp_path / "model.pt2"
@@ -206,6 +210,25 @@ def test_places_that_are_taken_or_of_another_ending(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"ends in \.safetensors"):
         written(tmp_path / "model.bin", "safetensors", made())
     assert [path.name for path in tmp_path.iterdir()] == ["there.safetensors"]
+
+
+def test_a_name_from_a_snapshot_leaves_the_folder_alone(tmp_path: Path) -> None:
+    snapshot = replace(made(), run_id="../../up\x1b[2J/.there")
+    found = written(tmp_path, "safetensors", snapshot)
+    assert found.path == tmp_path / "up-2J-.there-7-side5.safetensors" and found.path.is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("hrm", "{}"), ("hrm", '{"format": 1, "side": "5", "segments": 2}'), ("tasks", "7"), ("recipe", None)],
+)
+def test_headers_that_say_something_else_are_a_line(tmp_path: Path, name: str, value: str | None) -> None:
+    found = written(tmp_path / "weights.safetensors", "safetensors", made())
+    with safe_open(found.path, framework="pt") as file:
+        said = {**file.metadata(), name: value}
+    save_file(load_file(found.path), tmp_path / "other.safetensors", {k: v for k, v in said.items() if v is not None})
+    with pytest.raises(UserError, match="no file of `hrm export --to safetensors`"):
+        read_weights(tmp_path / "other.safetensors")
 
 
 def test_the_command_tells_the_error(tmp_path: Path) -> None:
