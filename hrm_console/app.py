@@ -50,7 +50,7 @@ FIRST_FRAME_S = 0.02
 STYLES_S, STYLES_LATEST_S = 0.1, 2.0  # after the list of runs is shown; after the start
 REMEMBER_S = 1.0
 GONE_S = 2.0
-COLLECT_S = 10.0
+COLLECT_S = 1.0
 POPPED_S = 1.0
 Result = TypeVar("Result")
 
@@ -196,6 +196,7 @@ class ConsoleApp(App[int]):
         """Take the top screen away, and what was drawn on those before it."""
         forget_drawn()
         self.popped_s = time.monotonic()
+        self.collecting.left()
         return super().pop_screen()
 
     def refresh(self, *, repaint: bool = True, layout: bool = False, recompose: bool = False) -> Self:

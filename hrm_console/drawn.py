@@ -3,11 +3,31 @@
 Textual 8.2 remembers the two backgrounds of each widget by the object that also holds the widget's drawn lines, for the
 last 1,024 widgets there were (`lru_cache` on a method of its `StylesCache`). Measured: five minutes of walking through
 the screens took the console from 58 to 90 MiB; it holds what is on the screen alone with this.
+
+Other memories are of styles, texts and places. They have a bound, 16,384 and 4,096, but it takes hours to reach it: a
+style holds the place on the screen of a text that the mouse may select, so each new length of a text makes new ones.
 """
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
+from operator import attrgetter
+from typing import Final
+
+# More than this is let go; what is on a screen is a few hundred, and comes back in some milliseconds.
+MANY: Final = 512
+MEMORIES: Final = (
+    ("textual.strip", "Strip.render_ansi"),
+    ("rich.cells", "cached_cell_len"),
+    ("textual.geometry", "Region.intersection"),
+    ("textual.geometry", "Region.union"),
+    ("textual.geometry", "Region.grow"),
+    ("textual.geometry", "Region.shrink"),
+    ("textual.geometry", "Region.translate"),
+    ("textual.geometry", "Region.overlaps"),
+    ("textual.css.scalar", "Scalar.resolve"),
+)
 
 
 def forget_drawn() -> None:
@@ -17,3 +37,15 @@ def forget_drawn() -> None:
         from textual._styles_cache import StylesCache
 
         StylesCache.get_inner_outer.cache_clear()
+
+
+def forget_many() -> tuple[str, ...]:
+    """Empty those memories of styles, texts and places that have grown beyond what a screen needs; their names."""
+    forgotten = []
+    for module, name in MEMORIES:
+        with suppress(KeyError, AttributeError):
+            memory = attrgetter(name)(sys.modules[module])
+            if memory.cache_info().currsize > MANY:
+                memory.cache_clear()
+                forgotten.append(name)
+    return tuple(forgotten)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
-from hrm_console.collecting import LATEST_S, REST_S, Collecting, rarely
+from hrm_console import collecting as module
+from hrm_console.collecting import LATEST_S, LEAST_REST_S, REST_S, Collecting, rarely
 
 
 class Ring:
@@ -47,7 +49,26 @@ def test_a_full_round_waits_until_the_keys_rest() -> None:
     assert not collecting.tick()  # nothing new to look at
 
 
-def test_keys_that_never_rest_put_it_off_for_minutes_only() -> None:
+@pytest.mark.parametrize(("screens", "rest_s"), [(1, REST_S), (2, REST_S / 2), (100, LEAST_REST_S)])
+def test_the_more_screens_were_left_the_shorter_a_rest_is_enough(
+    screens: int, rest_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    gc.collect()
+    collecting = Collecting()
+    for _ in range(screens):
+        collecting.left()
+    ring = weakref.ref(Ring())
+    now[0] += 0.9 * rest_s
+    assert not collecting.tick()
+    now[0] += 0.2 * rest_s
+    assert collecting.tick()
+    assert ring() is None
+    assert not collecting.tick()
+
+
+def test_keys_that_never_rest_put_it_off_for_a_minute_only() -> None:
     collecting = Collecting()
     ring = middle_aged_ring()
     collecting.last_s -= LATEST_S
