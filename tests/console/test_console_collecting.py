@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import platform
 import weakref
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from hrm_console import collecting as module
-from hrm_console.collecting import LATEST_S, LEAST_REST_S, REST_S, Collecting, rarely
+from hrm_console.collecting import LATEST_S, LEAST_REST_S, REST_S, Collecting, rarely, trim
 
 
 class Ring:
@@ -86,3 +87,11 @@ def test_what_was_there_at_the_start_is_left_alone_and_nothing_full_comes_by_its
     assert young >= 5_000
     assert middle >= 10
     assert full > 1000 * middle
+
+
+def test_free_memory_between_what_is_held_goes_back_where_the_c_library_can() -> None:
+    blocks = [bytearray(2_000) for _ in range(2_000)]
+    held = blocks[::7]
+    del blocks
+    assert trim() is (platform.libc_ver()[0] == "glibc")
+    assert len(held) == 286
