@@ -58,9 +58,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return refuse("hrm-console needs a terminal; hrm-console --once and hrm list print instead", 2)
     from hrm_console.collecting import rarely
+    from hrm_console.terminal import end_when_gone
     from hrm_core.runs.user_settings import read_settings
 
     rarely()
+    end_when_gone()
     settings = read_settings()
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
     if os.environ.get("SSH_CONNECTION"):

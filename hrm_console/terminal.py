@@ -7,11 +7,19 @@ on its descriptor. Either way the app leaves, keeps its session, and runs go on.
 from __future__ import annotations
 
 import asyncio
+import os
 import select
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Final
+
+LOOK_S: Final = 2.0
+GRACE_S: Final = 10.0
+HUNG_UP: Final = 128 + signal.SIGHUP
 
 
 def leave_on_signals(leave: Callable[[], object]) -> None:
@@ -29,3 +37,19 @@ def is_gone() -> bool:
         return any(event & (select.POLLHUP | select.POLLNVAL) for _, event in watched.poll(0))
     except (OSError, ValueError):
         return False
+
+
+def end_when_gone(look_s: float = LOOK_S, grace_s: float = GRACE_S) -> None:
+    """End the process, from a thread of its own, `grace_s` after its terminal is gone, if it has not left until then.
+
+    Textual writes to the terminal in a thread, through a queue of 30 frames. A terminal that closes in the midst of a
+    frame ends that thread, and the app then waits for room in the queue for ever: no timer runs, no signal is heard.
+    """
+
+    def watch() -> None:
+        while not is_gone():
+            time.sleep(look_s)
+        time.sleep(grace_s)
+        os._exit(HUNG_UP)
+
+    threading.Thread(target=watch, name="terminal", daemon=True).start()
