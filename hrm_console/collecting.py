@@ -26,6 +26,7 @@ NEVER: Final = 1_000_000
 REST_S: Final = 2.0
 LEAST_REST_S: Final = 0.4
 LATEST_S: Final = 60.0
+MUCH: Final = 8  # screens and rounds after which no rest is waited for: some ten MiB
 
 
 def rarely() -> None:
@@ -54,12 +55,13 @@ class Collecting:
         self.screens += 1
 
     def tick(self) -> bool:
-        """A full round, if there is anything new to look at and the keys rest, or have not for a minute."""
+        """A full round, if there is anything new to look at and the keys rest, or have not for a minute, or it is much."""
         now = time.monotonic()
         much = self.screens + gc.get_count()[2]
         if not much:
             return False
-        if now - self.typed_s < max(LEAST_REST_S, REST_S / much) and now - self.last_s < LATEST_S:
+        busy = now - self.typed_s < max(LEAST_REST_S, REST_S / much)
+        if busy and much < MUCH and now - self.last_s < LATEST_S:
             return False
         self.screens = 0
         gc.collect()

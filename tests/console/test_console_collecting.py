@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from hrm_console import collecting as module
-from hrm_console.collecting import LATEST_S, LEAST_REST_S, REST_S, Collecting, rarely, trim
+from hrm_console.collecting import LATEST_S, LEAST_REST_S, MUCH, REST_S, Collecting, rarely, trim
 
 
 class Ring:
@@ -73,6 +73,16 @@ def test_keys_that_never_rest_put_it_off_for_a_minute_only() -> None:
     collecting = Collecting()
     ring = middle_aged_ring()
     collecting.last_s -= LATEST_S
+    collecting.typed()
+    assert collecting.tick()
+    assert ring() is None
+
+
+def test_many_screens_are_let_go_whatever_the_keys_do() -> None:
+    collecting = Collecting()
+    ring = middle_aged_ring()
+    for _ in range(MUCH):
+        collecting.left()
     collecting.typed()
     assert collecting.tick()
     assert ring() is None

@@ -70,6 +70,8 @@ def test_what_is_flat_after_the_start_passes() -> None:
 def test_each_kind_of_growth_is_noticed() -> None:
     assert failed(made_up(memory=(100, 103))) == ["soak: memory of the trainer"]
     assert failed(made_up(files=(9, 10))) == ["soak: open files and threads of the trainer"]
+    short = list(soak.rows(made_up(files=(9, 10)), more_handles=soak.MORE_HANDLES_SHORT))
+    assert all(row.passed for row in short) and short[1].bar.startswith("at most 1 more")
     assert failed(made_up(key_s=(0.010, 0.014))) == []
     slower = ["soak: a key of the console until its frame", "soak: reading the long run"]
     assert failed(made_up(key_s=(0.010, 0.016))) == slower
@@ -81,9 +83,9 @@ def test_each_kind_of_growth_is_noticed() -> None:
 
 
 def test_a_short_soak_has_another_bar_and_says_so() -> None:
-    found = list(soak.rows(made_up(memory=(100, 105)), soak.MOST_GROWTH_SHORT))
-    assert found[0].passed and found[0].bar == "grows by no more than 6%"
-    assert not next(soak.rows(made_up(memory=(100, 107)), soak.MOST_GROWTH_SHORT)).passed
+    found = list(soak.rows(made_up(memory=(100, 109)), soak.MOST_GROWTH_SHORT))
+    assert found[0].passed and found[0].bar == "grows by no more than 10%"
+    assert not next(soak.rows(made_up(memory=(100, 111)), soak.MOST_GROWTH_SHORT)).passed
 
 
 def test_a_quarter_without_a_measurement_is_not_called_flat() -> None:
