@@ -55,7 +55,7 @@ class Collecting:
         self.screens += 1
 
     def tick(self) -> bool:
-        """A full round, if there is anything new to look at and the keys rest, or have not for a minute, or it is much."""
+        """A full round, if there is anything new and the keys rest, or have not for a minute, or it is much."""
         now = time.monotonic()
         much = self.screens + gc.get_count()[2]
         if not much:

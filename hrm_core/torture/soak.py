@@ -26,7 +26,7 @@ from hrm_core.torture.soak_load import LONG, Load
 
 MINUTES: Final = "HRM_SOAK_MINUTES"
 MOST_GROWTH: Final = 0.02
-# In two minutes caches still fill that have a bound, and what one screen or file more takes at a moment is a large share.
+# In two minutes caches still fill that have a bound, and one screen or file more at a moment is a large share.
 MOST_GROWTH_SHORT: Final = 0.1
 MORE_HANDLES_SHORT: Final = 1
 MOST_SLOWER: Final = 1.5

@@ -50,7 +50,7 @@ def test_a_full_round_waits_until_the_keys_rest() -> None:
     assert not collecting.tick()  # nothing new to look at
 
 
-@pytest.mark.parametrize(("screens", "rest_s"), [(1, REST_S), (2, REST_S / 2), (100, LEAST_REST_S)])
+@pytest.mark.parametrize(("screens", "rest_s"), [(1, REST_S), (2, REST_S / 2), (MUCH - 1, LEAST_REST_S)])
 def test_the_more_screens_were_left_the_shorter_a_rest_is_enough(
     screens: int, rest_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
