@@ -29,7 +29,14 @@ from hrm_core.interchange.published_files import PublishedFiles, read_identifier
 from hrm_core.recipe.lay import build_recipe
 from hrm_core.recipe.schema import Recipe
 from hrm_core.recipe.toml_io import to_toml
-from hrm_core.runs.atomic import atomic_folder, check_free_space, explain_os_error, naming
+from hrm_core.runs.atomic import (
+    ABANDONED_S,
+    atomic_folder,
+    check_free_space,
+    clean_leftovers,
+    explain_os_error,
+    naming,
+)
 from hrm_core.runs.snapshots import FORMAT, write_meta
 from hrm_core.runs.text import clean
 from hrm_core.training.checkpoint import EVALUATION, RAW, SPARE_BYTES
@@ -89,6 +96,7 @@ def _write(
 ) -> None:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
+        clean_leftovers(out.parent, ABANDONED_S)  # of an import that was killed: gigabytes with a whole identity table
         check_free_space(out.parent, size_of(tensors) + SPARE_BYTES)
         with naming(out), atomic_folder(out) as folder:
             (folder / RECIPE).write_bytes(to_toml(recipe).encode("utf-8"))

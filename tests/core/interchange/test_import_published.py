@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from hrm_core.errors import UserError
 from hrm_core.interchange.import_published import Imported, import_published
 from hrm_core.interchange.published_files import read_published
 from hrm_core.interchange.token_files import TokenBatch
+from hrm_core.runs.atomic import ABANDONED_S, is_leftover, sibling
 from hrm_core.runs.snapshots import read_meta, verify_folder
 from hrm_core.training.checkpoint import load_snapshot
 
@@ -156,6 +158,17 @@ def test_an_existing_folder_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="already there"):
         imported(tmp_path, HRM, make_state(HRM))
     assert os.listdir(tmp_path / "snapshot") == []
+
+
+def test_what_a_killed_import_left_goes_with_a_later_one(tmp_path: Path) -> None:
+    for name, age_s in (("old", 2 * ABANDONED_S), ("new", 0.0)):
+        left = sibling(tmp_path / name, "tmp")
+        left.mkdir()
+        (left / "weights.safetensors").write_bytes(b"half")
+        os.utime(left, (time.time() - age_s,) * 2)
+    imported(tmp_path, HRM, make_state(HRM))
+    kept = [name for name in os.listdir(tmp_path) if is_leftover(name)]
+    assert len(kept) == 1 and kept[0].startswith(".new.")  # perhaps of one that goes on
 
 
 class Hostile:
