@@ -155,8 +155,9 @@ def read_predictions(folder: Path | RunFolder, step: int) -> Iterator[Row]:
 def whole(folder: Path | RunFolder, step: int) -> bool:
     """Whether the records of a step are, byte for byte, those that its index was written for."""
     packed, index_path = _paths(folder, step)
-    index, descriptor = _index(index_path), open_regular(packed)
-    if index is None or descriptor is None:
+    index = _index(index_path)
+    descriptor = None if index is None else open_regular(packed)
+    if descriptor is None:
         return False
     size, crc = 0, 0
     with open(descriptor, "rb", buffering=0):

@@ -8,6 +8,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import psutil
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ from hrm_core.runs.predictions import (
     read_predictions,
     read_tasks,
     steps_kept,
+    whole,
     write_predictions,
     write_tasks,
 )
@@ -62,6 +64,15 @@ def test_an_index_of_other_bytes_is_not_used(tmp_path: Path) -> None:
     (tmp_path / "predictions/1.index.json").write_bytes(index)
     for record in RECORDS:
         assert read_prediction(tmp_path, 1, f"{record['task']}:{record['test']}") == record
+
+
+def test_records_without_an_index_are_not_whole_and_leave_no_file_open(tmp_path: Path) -> None:
+    write_predictions(tmp_path, 1, RECORDS)
+    assert whole(tmp_path, 1)
+    (tmp_path / "predictions/1.index.json").unlink()
+    assert not whole(tmp_path, 1)
+    packed = str(tmp_path / "predictions/1.jsonl.gz")
+    assert packed not in [file.path for file in psutil.Process().open_files()]
 
 
 def test_tasks_are_kept_beside(tmp_path: Path) -> None:
