@@ -37,13 +37,13 @@ def _stop(number: int, frame: FrameType | None) -> None:
     raise _Hang
 
 
-def outcome(read: Callable[[], bool], longest: int = 1000) -> tuple[str, str]:
+def outcome(read: Callable[[], bool]) -> tuple[str, str]:
     """What came of one reading, and the words for what must not be."""
     signal.setitimer(signal.ITIMER_PROF, CASE_CPU_S)
     try:
         answer = "accepted" if read() else "refused", ""
     except UserError as refused:
-        untidy = tidy(refused.message, longest)
+        untidy = tidy(refused.message)
         answer = ("crash", f"message: {untidy}") if untidy else ("refused", "")
     except Wrong as wrong:
         answer = "wrong", str(wrong)
@@ -83,7 +83,7 @@ def main(words: list[str]) -> None:
     signal.signal(signal.SIGPROF, _stop)
     for number in range(first, end):
         label, data, forged = case(reader, form.kind, seed, number)
-        code, said = outcome(partial(reader.read, label, data, forged), form.longest)
+        code, said = outcome(partial(reader.read, label, data, forged))
         if number % CONTROL_EVERY == 0 and code == "refused":
             code, said = "wrong", "the file as it was written is refused"
         line = f"{number} {code} {label if said else ''} {said}".replace("\n", " ")

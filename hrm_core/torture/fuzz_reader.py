@@ -15,6 +15,7 @@ from typing import final
 from hrm_core.runs.text import clean
 
 MAX_LINES = 2
+MAX_LINE = 1000  # characters
 
 
 @final
@@ -39,24 +40,23 @@ class Reader:
 @dataclass(frozen=True)
 class Format:
     """what: in words; kind: of mutations; prepare: an own folder -> its reader; memory_gib: that a child may have;
-    longest: characters of a line of a sentence; how: where it is read."""
+    how: where it is read."""
 
     what: str
     kind: str
     prepare: Callable[[Path], Reader]
     memory_gib: float = 2.0
-    longest: int = 1000
     how: str = "a process with bounded memory and time"
 
 
-def tidy(message: str, longest: int = 1000) -> str:
+def tidy(message: str) -> str:
     """What is wrong with a sentence for users, or nothing: too long, too many lines, control characters."""
     lines = message.split("\n")
     if not message.strip():
         return "empty"
     if len(lines) > MAX_LINES:
         return f"{len(lines)} lines: {message[:80]!r}"
-    if any(len(line) > longest for line in lines):
+    if any(len(line) > MAX_LINE for line in lines):
         return f"{len(message)} characters: {message[:80]!r}"
     return f"controls: {message[:80]!r}" if any(clean(line) != line for line in lines) else ""
 
