@@ -14,6 +14,7 @@ import click
 
 from hrm_core.cli.bench_kernels_commands import checkout, say
 from hrm_core.cli.options import json_option, print_json, print_line, print_table, runs_folder, runs_option
+from hrm_core.cli.snapshot_options import weights_option
 
 
 @click.command("deploy")
@@ -21,7 +22,7 @@ from hrm_core.cli.options import json_option, print_json, print_line, print_tabl
 @click.option("--side", type=click.IntRange(1, 30), help="Canvas (default: the recipe's largest).")
 @click.option("--segments", type=click.IntRange(1, 1024), metavar="N", help="Default: the recipe's.")
 @click.option("--halt", is_flag=True, help="Stop when the halting head says so.")
-@click.option("--weights", type=click.Choice(["evaluation", "raw"]), default="evaluation", show_default=True)
+@weights_option
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default=None, help="Default: cuda where there is one.")
 @click.option("--report", is_flag=True, help="Also add a section to docs/benchmarks/deploy-DEVICE.md in the checkout.")
 @runs_option

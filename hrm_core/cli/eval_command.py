@@ -13,6 +13,7 @@ import click
 
 from hrm_core.cli import runs_words as words
 from hrm_core.cli.options import json_option, print_json, print_line, print_table, progress, runs_option
+from hrm_core.cli.snapshot_options import adapting_options, weights_option
 
 
 @click.command("eval")
@@ -22,24 +23,14 @@ from hrm_core.cli.options import json_option, print_json, print_line, print_tabl
     "--split", type=click.Choice(["val", "eval"]), default=None, help="Default: the one its run validates on."
 )
 @click.option("--views", type=click.IntRange(1, 2000), default=None, help="Views that vote (default: the recipe's).")
-@click.option("--weights", type=click.Choice(["evaluation", "raw"]), default="evaluation", show_default=True)
+@weights_option
 @click.option("--fast", is_flag=True, help="The fast set only: a quarter of the tests, one view, no swaps.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Another evaluation setting; repeatable.")
 @click.option("--ablate", multiple=True, metavar="PART", help="Switch a part of the model off; repeatable.")
 @click.option("--color-copies", type=click.IntRange(1, 100), metavar="K", help="Also K copies in permuted colours.")
 @click.option("--sharpness", is_flag=True, help="Also how much the loss rises when the weights are disturbed.")
 @click.option("--latency", is_flag=True, help="Also seconds for one puzzle at batch 1, parameters and bytes.")
-@click.option("--adapt", type=click.IntRange(1, 100_000), metavar="STEPS", help="Train on each task's demonstrations.")
-@click.option(
-    "--adapt-what", type=click.Choice(["rows", "all"]), default="all", show_default=True, help="The task's row, or all."
-)
-@click.option(
-    "--adapt-rate",
-    type=click.FloatRange(0, 10, min_open=True),
-    default=0.5,
-    show_default=True,
-    help="Highest learning rate over the recipe's; it falls linearly to 0.",
-)
+@adapting_options
 @click.option("--data", "data", type=click.Path(path_type=Path), default=None, metavar="FILE", help="The data file.")
 @json_option
 def eval_(snapshot: str, runs: Path | None, as_json: bool, **asked: Any) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hrm_core.cli.options import json_option, print_json, print_line, progress, runs_folder, runs_option
+from hrm_core.cli.snapshot_options import weights_option
 
 if TYPE_CHECKING:
     from hrm_core.interchange.run_exported import Format
@@ -27,7 +28,7 @@ FORMATS = ("safetensors", "torch-export", "onnx", "aoti")
 @click.option("--segments", type=click.IntRange(1, 1024), metavar="N", help="Default: the recipe's.")
 @click.option("--halt", is_flag=True, help="Stop when the halting head says so, at the latest after the segments.")
 @click.option("--batch", type=click.IntRange(1, 256), default=1, show_default=True, help="Samples in a call, fixed.")
-@click.option("--weights", type=click.Choice(["evaluation", "raw"]), default="evaluation", show_default=True)
+@weights_option
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @runs_option
 @json_option

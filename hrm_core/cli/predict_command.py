@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, final
 import click
 
 from hrm_core.cli.options import json_option, print_json, print_line, progress, runs_folder, runs_option
+from hrm_core.cli.snapshot_options import adapting_options, weights_option
 from hrm_core.errors import UserError
 
 if TYPE_CHECKING:
@@ -45,17 +46,7 @@ class Asked:
 @click.option(
     "--views", type=click.IntRange(1, 2000), default=None, help="Views that vote (default: the recipe's, at most 16)."
 )
-@click.option("--adapt", type=click.IntRange(1, 100_000), metavar="STEPS", help="Train on the demonstrations first.")
-@click.option(
-    "--adapt-what", type=click.Choice(["rows", "all"]), default="all", show_default=True, help="The task's row, or all."
-)
-@click.option(
-    "--adapt-rate",
-    type=click.FloatRange(0, 10, min_open=True),
-    default=0.5,
-    show_default=True,
-    help="Highest learning rate over the recipe's; it falls linearly to 0.",
-)
+@adapting_options
 @click.option(
     "--tokens", type=click.Path(path_type=Path), metavar="IN.npz", help="tokens (N, T), identity (N,) integers."
 )
@@ -63,7 +54,7 @@ class Asked:
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="OUT.npz", help="logits (N, T, V), halting_logits (N, 2), fp32."
 )
-@click.option("--weights", type=click.Choice(["evaluation", "raw"]), default="evaluation", show_default=True)
+@weights_option
 @runs_option
 @json_option
 def predict(snapshot: str, runs: Path | None, as_json: bool, **asked: Any) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, final
 import click
 
 from hrm_core.cli.options import clean, json_option, print_json, print_line, progress, runs_folder, runs_option
+from hrm_core.cli.snapshot_options import adapting_options
 from hrm_core.errors import UserError
 
 if TYPE_CHECKING:
@@ -40,11 +41,7 @@ class Asked:
 )
 @click.option("--check", type=click.Path(path_type=Path), metavar="FILE", help="Check this submission, make none.")
 @click.option("--views", type=click.IntRange(1, 2000), default=None, help="Views of a snapshot that vote.")
-@click.option(
-    "--adapt", type=click.IntRange(1, 100_000), metavar="STEPS", help="Train on each task's demonstrations first."
-)
-@click.option("--adapt-what", type=click.Choice(["rows", "all"]), default="all", show_default=True)
-@click.option("--adapt-rate", type=click.FloatRange(0, 10, min_open=True), default=0.5, show_default=True)
+@adapting_options
 @click.option("--fill", is_flag=True, help="Tasks that no snapshot can answer get the input and a black grid.")
 @runs_option
 @json_option
