@@ -115,7 +115,7 @@ def _puzzle(name: str, value: Any) -> Puzzle:
     try:
         return Puzzle(parse_task(value, name, GIVEN, False, name), tuple(answered))
     except BadTask as error:
-        raise BadTask(f"{name}: {error}") from None
+        raise BadTask(f"{name[:80]}: {error}") from None
 
 
 def without_row(snapshot: Snapshot, puzzles: Sequence[Puzzle]) -> list[str]:
@@ -149,6 +149,14 @@ def refuse_unknown(snapshot: Snapshot, puzzles: Sequence[Puzzle]) -> None:
         )
 
 
+def refuse_repeated(puzzles: Sequence[Puzzle]) -> None:
+    """UserError (2) naming a task that is there twice: the two would share one identity row, and so their answers."""
+    names = [puzzle.task.id for puzzle in puzzles]
+    if len(set(names)) < len(names):
+        again = next(name for place, name in enumerate(names) if name in names[:place])
+        raise UserError(f"task {clean(again)[:80]} is among the puzzles twice; give each a name of its own")
+
+
 @final
 class PuzzleRunner:
     """A snapshot's model beside one set of puzzles, with a row for each. `seconds` is what adapting took."""
@@ -156,13 +164,15 @@ class PuzzleRunner:
     def __init__(
         self, snapshot: Snapshot, puzzles: Sequence[Puzzle], views: int | None, adapt: Adapting | None
     ) -> None:
+        refuse_repeated(puzzles)
         if adapt is None:
             refuse_unknown(snapshot, puzzles)
         self.model, self.recipe = snapshot.model, snapshot.recipe
         self.puzzles, self.adapt = puzzles, adapt
         self.views = num_views(self.recipe.augment, views or min(self.recipe.evaluation.views, MOST_VIEWS))
-        self.rows = _rows(snapshot, puzzles)
-        self.dataset = _dataset(puzzles, self.recipe, self.rows)
+        rows = _rows(snapshot, puzzles)
+        self.dataset = _dataset(puzzles, self.recipe, rows)
+        self.numbers = {row: number for number, row in enumerate(rows)}
         self.seconds = 0.0
 
     def answers(self, on_rows: Callable[[int], None]) -> list[Answered]:
@@ -198,7 +208,7 @@ class PuzzleRunner:
         found = {}
         places = zip(outcome.pairs.task.tolist(), outcome.pairs.pair.tolist(), strict=True)
         for place, (row, pair) in enumerate(places):
-            number = self.rows.index(row)
+            number = self.numbers[row]
             puzzle, published = self.puzzles[number], self.dataset.tasks.published[number].numpy().astype(np.uint8)
             test = pair - len(puzzle.task.demonstrations)
             given, known = puzzle.task.tests[test], puzzle.answered[test]

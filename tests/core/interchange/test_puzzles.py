@@ -16,7 +16,7 @@ from hrm_core.data.grids import Grid
 from hrm_core.errors import UserError
 from hrm_core.evaluation.evaluate import evaluate
 from hrm_core.evaluation.predictions import KEPT_ANSWERS
-from hrm_core.interchange.puzzles import Adapting, PuzzleRunner, read_puzzles
+from hrm_core.interchange.puzzles import Adapting, PuzzleRunner, parse_puzzles, read_puzzles
 from hrm_core.model.inference import Predictor
 from hrm_core.training.checkpoint import Snapshot
 
@@ -130,6 +130,20 @@ def test_what_is_no_puzzle_is_said(tmp_path: Path, value: object, said: str) -> 
     with pytest.raises(UserError, match=said) as raised:
         read_puzzles(write(tmp_path / "x.json", value))
     assert len(raised.value.message.splitlines()) == 1
+
+
+def test_two_puzzles_of_one_name_are_refused(tmp_path: Path, arc1_file: Path) -> None:
+    """A list may have them, a file cannot: the second's answers would replace the first's."""
+    snapshot, dataset = made(arc1_file)
+    puzzles = read_puzzles(write(tmp_path / f"{dataset.tasks.ids[ONE_TEST]}.json", task_json(dataset, ONE_TEST)))
+    with pytest.raises(UserError, match=f"task {dataset.tasks.ids[ONE_TEST]} is among the puzzles twice"):
+        PuzzleRunner(snapshot, puzzles * 2, None, None)
+
+
+def test_what_is_wrong_is_said_of_a_long_name_too() -> None:
+    with pytest.raises(UserError, match="name longer than") as raised:
+        parse_puzzles({"x" * 5000: {"train": [], "test": []}}, "task")
+    assert len(raised.value.message) < 300
 
 
 def test_one_of_several_is_taken_by_name(tmp_path: Path) -> None:
