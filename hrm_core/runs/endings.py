@@ -6,11 +6,10 @@ while its disk is full may find room for a line of events and none for a file. S
 
 from __future__ import annotations
 
-import os
 from typing import Final
 
 from hrm_core.runs import disk
-from hrm_core.runs.files import Row, integer, open_regular, read_at, string
+from hrm_core.runs.files import Row, integer, last_bytes, string
 from hrm_core.runs.layout import RunFolder
 from hrm_core.runs.records import decode_row
 
@@ -21,14 +20,7 @@ _TAIL_BYTES: Final = 16 * 1024
 
 def said_at_the_end(layout: RunFolder) -> Row | None:
     """{state, reason, step} of the last event, where that says that the run stopped or failed; else None."""
-    descriptor = open_regular(layout.events)
-    if descriptor is None:
-        return None
-    try:
-        tail = read_at(descriptor, max(os.fstat(descriptor).st_size - _TAIL_BYTES, 0), _TAIL_BYTES)
-    finally:
-        os.close(descriptor)
-    lines = tail.split(b"\n")
+    lines = last_bytes(layout.events, _TAIL_BYTES).split(b"\n")
     row = decode_row(lines[-2]) if len(lines) > 1 else None  # after the last whole line comes nothing, or a torn one
     state = string(row, "kind", 20)
     if state not in _SAID:

@@ -73,6 +73,17 @@ def read_small(path: Path, limit: int = MAX_OBJECT_BYTES) -> bytes | None:
     return data if len(data) <= limit else None
 
 
+def last_bytes(path: Path, count: int) -> bytes:
+    """The last `count` bytes of a file, all of a shorter one; none where it cannot be read."""
+    descriptor = open_regular(path)
+    if descriptor is None:
+        return b""
+    try:
+        return read_at(descriptor, max(os.fstat(descriptor).st_size - count, 0), count)
+    finally:
+        os.close(descriptor)
+
+
 def read_named(path: Path, limit: int) -> bytes:
     """The whole of a file that a person, or a file of theirs, named: links are followed. OSError where it is not there,
     is no regular file (a pipe would wait for ever, a device never end) or is longer than `limit` bytes."""

@@ -23,11 +23,10 @@ from hrm_core.runs.files import (
     Row,
     integer,
     items,
+    last_bytes,
     mapping,
     modified_s,
     number,
-    open_regular,
-    read_at,
     read_json_object,
     read_small,
     string,
@@ -249,31 +248,21 @@ def _written_alarms(status: Row) -> list[Row]:
     return found
 
 
-def _last_bytes(path: Path, count: int) -> bytes:
-    descriptor = open_regular(path)
-    if descriptor is None:
-        return b""
-    try:
-        return read_at(descriptor, max(os.fstat(descriptor).st_size - count, 0), count)
-    finally:
-        os.close(descriptor)
-
-
 def last_rows(path: Path) -> list[Row]:
     """The rows with a step in the last 256 KiB of a .jsonl file, oldest first."""
-    return _with_step(map(decode_row, _last_bytes(path, _LAST_BYTES).split(b"\n")))
+    return _with_step(map(decode_row, last_bytes(path, _LAST_BYTES).split(b"\n")))
 
 
 def _last_row(path: Path, lines: int = 4) -> Row | None:
     """The last row alone, without decoding the others."""
-    rows = _with_step(map(decode_row, _last_bytes(path, 16 * 1024).split(b"\n")[-lines:]))
+    rows = _with_step(map(decode_row, last_bytes(path, 16 * 1024).split(b"\n")[-lines:]))
     return rows[-1] if rows else None
 
 
 def _last_validations(path: Path) -> tuple[Row | None, Row | None]:
     """The last validation, and the last full one, in the last 256 KiB of a file; no other row is decoded."""
     latest: Row | None = None
-    for line in reversed(_last_bytes(path, _LAST_BYTES).split(b"\n")):
+    for line in reversed(last_bytes(path, _LAST_BYTES).split(b"\n")):
         if latest is not None and _FULL not in line:
             continue
         for row in _with_step([decode_row(line)]):
@@ -360,7 +349,7 @@ def events(folder: Path | RunFolder) -> list[Row]:
 
 def text_tail(path: Path, lines: int) -> list[str]:
     """The last lines of a text (of its last 256 KiB); not cleaned for a terminal."""
-    text = _last_bytes(path, _LAST_BYTES).decode("utf-8", errors="replace")
+    text = last_bytes(path, _LAST_BYTES).decode("utf-8", errors="replace")
     return text.removesuffix("\n").split("\n")[-lines:] if text and lines > 0 else []
 
 

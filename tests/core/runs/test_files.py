@@ -10,7 +10,7 @@ import pytest
 
 from hrm_core.errors import UserError
 from hrm_core.runs.atomic import write_json
-from hrm_core.runs.files import MAX_DEPTH, parse_object, parse_sealed, read_json_object, sealed
+from hrm_core.runs.files import MAX_DEPTH, last_bytes, parse_object, parse_sealed, read_json_object, sealed
 from hrm_core.runs.predictions import write_predictions
 from hrm_core.runs.queue import Queue
 from hrm_core.runs.queue_store import change, queue_path
@@ -95,3 +95,12 @@ def test_a_status_of_any_depth_is_no_status_for_a_run_that_is_taken_up(tmp_path:
     path.write_bytes(body[:-1] + b',"crc":' + str(zlib.crc32(body)).encode() + b"}\n")
     with RunWriter.open(tmp_path / "a"):
         assert read_status(tmp_path / "a")["state"] == "starting"
+
+
+def test_the_end_of_a_file_is_read_alone(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    assert last_bytes(path, 3) == b""
+    path.write_bytes(b"12345")
+    assert last_bytes(path, 3) == b"345"
+    assert last_bytes(path, 9) == b"12345"
+    assert last_bytes(tmp_path, 3) == b""
