@@ -16,7 +16,7 @@ from hrm_core.errors import UserError
 from hrm_core.runs.text import clean
 
 if TYPE_CHECKING:
-    from hrm_core.interchange.puzzles import Adapting, Answered, Puzzle
+    from hrm_core.interchange.puzzles import Adapting, Answered, Puzzle, PuzzleRunner
 
 ATTEMPTS: Final = 2  # that ARC allows
 MOST_VIEWS: Final = 2000
@@ -44,38 +44,48 @@ def predict(
     model is as it was afterwards. UserError: a value out of its bounds (2); a puzzle that is not valid or too large for
     the model, or, without adapt, has no identity row (1).
     """
-    from hrm_core.interchange.puzzles import PuzzleRunner, without_row
+    from hrm_core.interchange.puzzles import without_row
 
-    adapting = _adapting(adapt, adapt_what, adapt_rate)
+    adapting = adapting_of(adapt, adapt_what, adapt_rate)
     if views is not None and not 1 <= views <= MOST_VIEWS:
         raise UserError(f"views={views}: give 1 to {MOST_VIEWS}")
     asked = _puzzles(puzzles)
-    table = model.snapshot.model.rows.table
     unknown = tuple(without_row(model.snapshot, asked))
-    try:
-        runner = PuzzleRunner(model.snapshot, asked, views, adapting)
-        total = runner.views * sum(len(puzzle.task.tests) for puzzle in asked)
-        with watch(f"predicting with {model.name}", total) as done:
-            answered = runner.answers(done)
-    finally:
-        model.snapshot.model.rows.table = table  # without the rows of tasks that were new
+    runner, answered = answers_of(model, asked, views, adapting, watch)
     seconds = None if adapting is None else round(runner.seconds, 3)
     tests = tuple(_prediction(test) for test in answered)
     return Predictions(tests, runner.views, model.step, model.weights, unknown, seconds)
 
 
-def _adapting(steps: int | None, what: str, rate: float) -> Adapting | None:
+def answers_of(
+    model: Model, puzzles: Sequence[Puzzle], views: int | None, adapting: Adapting | None, watch: Watch
+) -> tuple[PuzzleRunner, list[Answered]]:
+    """All answers to every test, and what gave them; the model is as it was afterwards."""
+    from hrm_core.interchange.puzzles import PuzzleRunner
+
+    table = model.snapshot.model.rows.table
+    try:
+        runner = PuzzleRunner(model.snapshot, puzzles, views, adapting)
+        total = runner.views * sum(len(puzzle.task.tests) for puzzle in puzzles)
+        with watch(f"predicting with {model.name}", total) as done:
+            return runner, runner.answers(done)
+    finally:
+        model.snapshot.model.rows.table = table  # without the rows of tasks that were new
+
+
+def adapting_of(adapt: int | None, adapt_what: str, adapt_rate: float) -> Adapting | None:
+    """Test-time training as it was asked for, None without steps. UserError (2) for a value out of its bounds."""
     from hrm_core.interchange.puzzles import Adapting
 
-    if steps is None:
+    if adapt is None:
         return None
-    if not 1 <= steps <= MOST_ADAPT:
-        raise UserError(f"adapt={steps}: give 1 to {MOST_ADAPT} steps")
-    if what not in ("rows", "all"):
-        raise UserError(f"adapt_what={clean(what)[:40]}: there are rows and all")
-    if not 0 < rate <= MOST_RATE:
-        raise UserError(f"adapt_rate={rate}: give a number above 0, up to {MOST_RATE}")
-    return Adapting(steps, "rows" if what == "rows" else "all", rate)
+    if not 1 <= adapt <= MOST_ADAPT:
+        raise UserError(f"adapt={adapt}: give 1 to {MOST_ADAPT} steps")
+    if adapt_what not in ("rows", "all"):
+        raise UserError(f"adapt_what={clean(adapt_what)[:40]}: there are rows and all")
+    if not 0 < adapt_rate <= MOST_RATE:
+        raise UserError(f"adapt_rate={adapt_rate}: give a number above 0, up to {MOST_RATE}")
+    return Adapting(adapt, "rows" if adapt_what == "rows" else "all", adapt_rate)
 
 
 def _puzzles(given: str | Path | Mapping[str, Any] | Sequence[Puzzle]) -> Sequence[Puzzle]:

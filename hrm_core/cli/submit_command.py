@@ -6,9 +6,8 @@ Command-line room. The form and the votes are `hrm_core.interchange.submission`'
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, final
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,19 +16,7 @@ from hrm_core.cli.snapshot_options import adapting_options
 from hrm_core.errors import UserError
 
 if TYPE_CHECKING:
-    from hrm_core.interchange.puzzles import Answered, Puzzle
-
-
-@final
-@dataclass(frozen=True)
-class Asked:
-    """How the snapshots are to answer."""
-
-    views: int | None
-    adapt: int | None
-    adapt_what: Literal["rows", "all"]
-    adapt_rate: float
-    fill: bool
+    from hrm_core.interchange.puzzles import Adapting, Answered, Puzzle
 
 
 @click.command("submit")
@@ -53,9 +40,12 @@ def submit(
     check: Path | None,
     runs: Path | None,
     as_json: bool,
+    views: int | None,
+    fill: bool,
     **asked: Any,
 ) -> None:
     """Make submission.json: two distinct attempts at every test of FILE, by the votes of all SNAPSHOTs."""
+    from hrm_core.api.answering import adapting_of
     from hrm_core.interchange.puzzles import read_puzzles
     from hrm_core.interchange.submission import check_submission, read_solutions
     from hrm_core.runs.atomic import explain_os_error, write_bytes
@@ -68,7 +58,9 @@ def submit(
     if check is not None:
         out, made = check, _read(check)
     else:
-        made, said["filled"], said["snapshots"] = _make(snapshots, puzzles, runs_folder(runs), Asked(**asked))
+        made, said["filled"], said["snapshots"] = _make(
+            snapshots, puzzles, runs_folder(runs), fill, views, adapting_of(**asked)
+        )
     checked = check_submission(made, puzzles)
     if check is None:
         try:
@@ -100,47 +92,47 @@ def _scores(made: Any, puzzles: list[Puzzle], targets: Any) -> dict[str, float]:
 
 
 def _make(
-    words: tuple[str, ...], puzzles: list[Puzzle], runs: Path, asked: Asked
+    words: tuple[str, ...],
+    puzzles: list[Puzzle],
+    runs: Path,
+    fill: bool,
+    views: int | None,
+    adapting: Adapting | None,
 ) -> tuple[Any, int, list[dict[str, Any]]]:
     """The submission, how many attempts no model made, and what each snapshot answered."""
     from hrm_core.interchange.submission import submission_of, vote
     from hrm_core.runs.snapshot_names import find_snapshot
 
-    folders = [find_snapshot(runs, word) for word in words]
+    folders = [find_snapshot(runs, word) for word in words]  # all, before the first takes its time
     answered, rows = [], []
     for folder in folders:
-        found, row = _answers(folder, puzzles, asked)
+        found, row = _answers(folder, puzzles, views, adapting)
         answered.append(found)
         rows.append({"snapshot": str(folder), **row})
     left = {puzzle.task.id for puzzle in puzzles} - {test.task for one in answered for test in one}
-    if left and not asked.fill:
+    if left and not fill:
+        more = f" and {len(left) - 1} more" if len(left) > 1 else ""
         raise UserError(
-            f"no snapshot can answer task {clean(sorted(left)[0])} and {len(left) - 1} more: no identity row, or no "
-            "canvas that holds it.\n--adapt STEPS trains rows on demonstrations; --fill writes the input instead.",
+            f"no snapshot can answer task {clean(sorted(left)[0])}{more}: no identity row, or no canvas "
+            "that holds it.\n--adapt STEPS trains rows on demonstrations; --fill writes the input instead.",
             1,
         )
     chosen = vote(puzzles, answered)
     return submission_of(puzzles, chosen), sum(one.filled for one in chosen.values()), rows
 
 
-def _answers(folder: Path, puzzles: list[Puzzle], asked: Asked) -> tuple[list[Answered], dict[str, Any]]:
-    from hrm_core.interchange.puzzles import Adapting, PuzzleRunner, answerable
-    from hrm_core.training.checkpoint import load_snapshot
-    from hrm_core.training.setup import apply_device, choose_device
-    from hrm_core.training.snapshot_files import read_recipe
+def _answers(
+    folder: Path, puzzles: list[Puzzle], views: int | None, adapting: Adapting | None
+) -> tuple[list[Answered], dict[str, Any]]:
+    from hrm_core.api import load
+    from hrm_core.api.answering import answers_of
+    from hrm_core.interchange.puzzles import answerable
 
-    chosen = choose_device(read_recipe(folder).training)
-    apply_device(chosen, False)
-    loaded = load_snapshot(folder, "evaluation", chosen.dtype, chosen.device)
-    mine = answerable(loaded, puzzles, asked.adapt is not None)
+    model = load(folder)
+    mine = answerable(model.snapshot, puzzles, adapting is not None)
     if not mine:
         return [], {"tasks": 0, "adapt_seconds": 0.0}
-    adapting = None if asked.adapt is None else Adapting(asked.adapt, asked.adapt_what, asked.adapt_rate)
-    runner = PuzzleRunner(loaded, mine, asked.views, adapting)
-    with progress(
-        f"answering with {loaded.run_id or folder.name}", runner.views * sum(len(one.task.tests) for one in mine)
-    ) as done:
-        found = runner.answers(done)
+    runner, found = answers_of(model, mine, views, adapting, progress)
     return found, {"tasks": len(mine), "adapt_seconds": round(runner.seconds, 3)}
 
 

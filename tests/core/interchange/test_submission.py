@@ -120,6 +120,9 @@ def test_two_snapshots_make_one_submission(tmp_path: Path, arc1_file: Path) -> N
     said = json.loads(done.stdout)
     assert (said["tests"], said["same"]) == (2, 0) and [row["tasks"] for row in said["snapshots"]] == [1, 1]
     assert check_submission(json.loads((tmp_path / "s.json").read_text()), read_puzzles(path)).tests == 2
+    path.write_text(json.dumps({**known, "a": CHALLENGES["a"]}))
+    with pytest.raises(UserError, match="no snapshot can answer task a: no identity row"):
+        CliRunner().invoke(submit, words, catch_exceptions=False)
     path.write_text(json.dumps({**known, **CHALLENGES}))
     with pytest.raises(UserError, match="no snapshot can answer task a and 1 more"):
         CliRunner().invoke(submit, words, catch_exceptions=False)
