@@ -25,7 +25,7 @@ from hrm_core.runs.queue_records import (
     Entry,
     Queue,
 )
-from hrm_core.runs.reader import LIVING, RunView, output_tail, read_run
+from hrm_core.runs.reader import RunView, lives, output_tail, read_run
 
 MOST_ATTEMPTS: Final = 3
 # The trainer's words for a stop that no request asked for: the machine went down, or somebody sent a signal.
@@ -85,7 +85,7 @@ def _has(state: str) -> str:
 def _after_run(run_id: str, state: str | None) -> Turn:
     if state == "finished":
         return Turn(ready=True)
-    if state in LIVING or state == "stalled":
+    if lives(state):
         return Turn(words=f"waits for run {run_id}, which is {state}")
     words = "is not there any more" if state is None else f"is {state}"
     return Turn(broken=True, words=f"run {run_id}, which it was to run after, {words}")

@@ -95,7 +95,12 @@ class RunView:
     @property
     def is_live(self) -> bool:
         """Whether a process works on it (or should: stalled)."""
-        return self.state in LIVING or self.state == "stalled"
+        return lives(self.state)
+
+
+def lives(state: str | None) -> bool:
+    """Whether a process works on a run of this state (or should: stalled)."""
+    return state in LIVING or state == "stalled"
 
 
 def best_trivial(evaluation: object, metric: str) -> tuple[str, float] | None:
@@ -218,15 +223,15 @@ def _newer(run_json: Row) -> list[Row]:
 
 def _no_room(layout: RunFolder, view_state: str, alarms: list[Row]) -> list[Row]:
     """A run whose disk is full may not be able to say so."""
-    living = view_state in LIVING or view_state == "stalled"
-    sentence = disk.no_room(layout.path) if living and all(alarm["name"] != disk.ALARM for alarm in alarms) else ""
+    unsaid = lives(view_state) and all(alarm["name"] != disk.ALARM for alarm in alarms)
+    sentence = disk.no_room(layout.path) if unsaid else ""
     return [{"name": disk.ALARM, "sentence": sentence, "advice": disk.ADVICE}] if sentence else []
 
 
 def _rows_missing(layout: RunFolder, state: str, result: Row | None, *last: Row | None) -> list[Row]:
     """Whether metrics and validations, of which these are the `last` rows, end before those that were on the disk. Of
     a run that lives the files are in its hands."""
-    sentence = "" if state in LIVING or state == "stalled" else ends_early(layout, result, *last)
+    sentence = "" if lives(state) else ends_early(layout, result, *last)
     advice = f"`hrm verify {layout.run_id}` counts them. They do not come back; the weights do not hang on them."
     return [{"name": "rows_missing", "sentence": sentence, "advice": advice}] if sentence else []
 
@@ -295,7 +300,7 @@ def read_run(folder: Path | RunFolder, watch: HeartbeatWatch | None = None) -> R
     latest, full = _last_validations(layout.evaluations)
     best = mapping(status, "best") or mapping(result, "best") or None
     alarms = _written_alarms(status)
-    if state not in LIVING and state != "stalled":  # nobody waits for room any more
+    if not lives(state):  # nobody waits for room any more
         alarms = [alarm for alarm in alarms if alarm["name"] != disk.ALARM]
     alarms += _newer(run_json)
     alarms += _no_room(layout, state, alarms)
