@@ -30,7 +30,7 @@ _CHUNK: Final = 2**20
 _TRIES: Final = 20
 
 
-def _file_digest(path: Path) -> tuple[str, int] | None:
+def file_digest(path: Path) -> tuple[str, int] | None:
     """sha256 and size in bytes; None if it is not a readable regular file."""
     descriptor = open_regular(path)
     if descriptor is None:
@@ -60,7 +60,7 @@ def write_meta(folder: Path, meta: Mapping[str, Any]) -> None:
     """Writes `meta.json` with `files` {name: {sha256, bytes}} of everything in `folder`; call it last."""
     files = {}
     for name in _listed(folder):
-        digest = _file_digest(folder / name)
+        digest = file_digest(folder / name)
         assert digest is not None, f"{name} is not a regular file"
         files[name] = {"sha256": digest[0], "bytes": digest[1]}
     write_bytes(folder / META_NAME, encode_row({**meta, "files": files}))
@@ -114,7 +114,7 @@ def _problems(folder: Path) -> list[str]:
         if name not in expected:
             continue
         size, digest = integer(expected[name], "bytes"), string(expected[name], "sha256")
-        found = _file_digest(folder / name)
+        found = file_digest(folder / name)
         if found is None:
             problems.append(f"{name} cannot be read")
         elif found[1] != size:

@@ -1,21 +1,21 @@
 """Whether the data file that a run was begun with is still there: a resume will ask for it, the run itself does not.
 
-Training room, standard library. A run holds its data in memory, so a file that is removed or replaced changes nothing
+Training room. A run holds its data in memory, so a file that is removed or replaced changes nothing
 in it; months later a resume is refused. So the run says so when it happens, once, and once more when the file is back.
 Looked at now and then, by its name and size and dates; the bytes are read only where these have changed.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, final
 
-from hrm_core.data.file import digest_path
-from hrm_core.runs.files import open_regular, read_small
+from hrm_core.data.file import digest_path, recorded_digest
+from hrm_core.runs.snapshots import file_digest
 from hrm_core.runs.text import clean
 from hrm_core.runs.writer import RunWriter
 
@@ -36,18 +36,14 @@ def _identity(paths: tuple[Path, ...]) -> Identity:
 
 def _recorded(path: Path) -> str:
     """The sha256 beside the file; empty where there is none to be read."""
-    return ((read_small(digest_path(path), 2**16) or b"").decode("ascii", "replace").split() or [""])[0]
+    with suppress(OSError):
+        return recorded_digest(path)
+    return ""
 
 
-def _measured(path: Path) -> str:
-    descriptor = open_regular(path)
-    if descriptor is None:
-        return ""
-    with open(descriptor, "rb") as file:
-        try:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError:
-            return ""
+def _is_whole(path: Path, digest: str) -> bool:
+    found = file_digest(path)
+    return found is not None and _recorded(path) == digest == found[0]
 
 
 @final
@@ -75,7 +71,7 @@ class DataWatch:
         if identity is None:
             state = "data_missing"
         else:
-            state = "data_back" if _recorded(self.path) == self._digest == _measured(self.path) else "data_changed"
+            state = "data_back" if _is_whole(self.path, self._digest) else "data_changed"
         if state != self._state:
             self._tell(state, self._sentence(state))
         self._state, self._seen = state, identity
