@@ -87,7 +87,7 @@ class _Table:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         if head:
-            writer.writerow(self.columns)
+            writer.writerow([cell(name) for name in self.columns])
         writer.writerows([cell(row.get(name)) for name in self.columns] for row in rows)
         return text.getvalue().encode("utf-8")
 

@@ -59,6 +59,13 @@ def test_a_cell_is_no_formula_and_no_escape(value: Any, shown: str) -> None:
     assert cell(value) == shown or (isinstance(value, str) and "\x1b" not in cell(value) and shown[0] == cell(value)[0])
 
 
+def test_a_column_is_no_formula(tmp_path: Path) -> None:
+    log = CsvLog(tmp_path)
+    log.write("metrics", [row(1, **{"=1+1": 3})], False)
+    (found,) = table(tmp_path / "metrics.csv")
+    assert found["'=1+1"] == "3" and found["loss"] == "1.0"
+
+
 def test_csv_is_the_same_live_and_after(tmp_path: Path) -> None:
     writer = made(tmp_path)
     live = Follower(writer.layout, open_log("csv", tmp_path / "live"))
