@@ -16,23 +16,12 @@ from torch._higher_order_ops import while_loop
 from torch.nn import functional
 
 from hrm_core.errors import UserError
-from hrm_core.model.embeddings import NUM_COLORS
 from hrm_core.model.hrm import HRM
-from hrm_core.model.inference import embed_input, run_logits, wants_halt
+from hrm_core.model.inference import published_identity, run_logits, wants_halt
 from hrm_core.model.layers import Block
-from hrm_core.model.segment import reasoning_segment
-from hrm_core.model.types import Identity
 from triton_kernels import runtime
-from triton_kernels.act_halting import halting_logits
 
 EPS = 1e-5  # residual_norm's
-
-
-def as_published(row_B: Tensor, model: HRM) -> Identity:
-    """Rows of the identity table as the model's own code wants them: no flip, every colour itself."""
-    pool = model.rows.pool if model.rows.kind == "per_augmentation" else 1
-    colors = torch.arange(NUM_COLORS, device=row_B.device).expand(len(row_B), -1)
-    return Identity(row_B // pool, torch.zeros_like(row_B), colors, row_B % pool)
 
 
 def turn(x_BHTE: Tensor, cos_TE: Tensor, sin_TE: Tensor) -> Tensor:
@@ -169,26 +158,12 @@ def rows_as_published(model: HRM) -> Tensor:
         return model.rows.table.clone()
     with torch.no_grad():
         numbers = torch.zeros(1, dtype=torch.int64, device=rows.device)
-        return model.embeddings.identity_vector(as_published(numbers, model), rows)
+        return model.embeddings.identity_vector(published_identity(model, numbers), rows)
 
 
-@torch.no_grad()
 def original_answer(
     model: HRM, tokens_BT: Tensor, row_B: Tensor, side: int, segments: int, halting: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """What the model itself says, by its own code in plain PyTorch: `run_logits`, or each sample where it halts."""
-    identity = as_published(row_B, model)
+    """What the model itself says, by its own code (`run_logits`) in plain PyTorch."""
     with runtime.mode("off"):
-        if not halting:
-            return run_logits(model, tokens_BT, identity, side, segments)
-        weights, kind = model.cast(), model.recipe.halting.kind
-        rows = functional.embedding(model.rows.index(identity), model.rows.table)
-        embedded = embed_input(model, tokens_BT, identity, rows, side)
-        carry = model.start_carry(embedded)
-        kept, going = carry.high, torch.ones(len(tokens_BT), dtype=torch.bool, device=tokens_BT.device)
-        for _ in range(segments):
-            carry = reasoning_segment(weights, carry, embedded, model.rotary(side), model.recipe.model)
-            kept = torch.where(going[:, None, None], carry.high, kept)
-            going = going & (wants_halt(halting_logits(kept[:, 0], model.q_weight, model.q_bias), kind) <= 0)
-        cells = kept[:, model.recipe.identity.prefix_tokens :]
-        return functional.linear(cells, weights.head), halting_logits(kept[:, 0], model.q_weight, model.q_bias)
+        return run_logits(model, tokens_BT, published_identity(model, row_B), side, segments, halting)

@@ -22,12 +22,11 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hrm_core.data.grids import MAX_SIDE, NUM_COLORS
+from hrm_core.data.grids import MAX_SIDE
 from hrm_core.errors import UserError
 from hrm_core.model.embeddings import VOCABULARY
 from hrm_core.model.hrm import HRM
-from hrm_core.model.inference import run_logits
-from hrm_core.model.types import Identity
+from hrm_core.model.inference import published_identity, run_logits
 from hrm_core.runs.atomic import explain_os_error, write_bytes
 from hrm_core.runs.text import clean
 
@@ -48,16 +47,13 @@ class TokenBatch:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """logits (N, T, V) and halting logits (N, 2). UserError (2) for a row that the model does not have."""
         rows = model.rows.table.shape[0] - 1
-        pool = model.rows.pool if model.rows.kind == "per_augmentation" else 1
         if model.rows.kind != "none" and len(self.identity) and int(self.identity.max()) >= rows:
             raise UserError(f"identity: row {int(self.identity.max())} is asked for, the model has {rows}")
         found: list[tuple[Tensor, Tensor]] = []
         for start in range(0, len(self.tokens), batch):
             row = self.identity[start : start + batch].to(model.device)
             tokens = self.tokens[start : start + batch].to(model.device)
-            colors = torch.arange(NUM_COLORS, device=model.device).expand(len(row), -1)
-            identity = Identity(row // pool, torch.zeros_like(row), colors, row % pool)
-            logits, halting = run_logits(model, tokens, identity, self.side, segments)
+            logits, halting = run_logits(model, tokens, published_identity(model, row), self.side, segments)
             found.append((logits.cpu(), halting.cpu()))
             on_rows(len(row))
         return torch.cat([one for one, _ in found]).numpy(), torch.cat([two for _, two in found]).numpy()

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from hrm_core.model.embeddings import NUM_COLORS
 from hrm_core.model.hrm import HRM
 from hrm_core.model.segment import reasoning_segment
 from hrm_core.model.types import Identity, SegmentsOutput
@@ -73,20 +74,34 @@ def run_segments(
     )
 
 
+def published_identity(model: HRM, row_B: Tensor) -> Identity:
+    """Rows (B) of the identity table in the published view: no flip, every colour itself."""
+    pool = model.rows.pool if model.rows.kind == "per_augmentation" else 1
+    colors = torch.arange(NUM_COLORS, device=row_B.device).expand(len(row_B), -1)
+    return Identity(row_B // pool, torch.zeros_like(row_B), colors, row_B % pool)
+
+
 @torch.no_grad()
 def run_logits(
-    model: HRM, tokens_BT: Tensor, identity: Identity, side: int, num_segments: int
+    model: HRM, tokens_BT: Tensor, identity: Identity, side: int, num_segments: int, halting: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """What the heads say after the last of `num_segments`: token logits (B, T, V) and halting logits (B, 2), fp32."""
+    """What the heads say after the last of `num_segments`: token logits (B, T, V) and halting logits (B, 2), fp32.
+
+    `halting`: of each sample after the segment at which its Q head first says halt, at the latest the last.
+    """
     weights = model.cast()
     rows = functional.embedding(model.rows.index(identity), model.rows.table)
     embedded = embed_input(model, tokens_BT, identity, rows, side)
     carry = model.start_carry(embedded)
+    high, going = carry.high, torch.ones(len(tokens_BT), dtype=torch.bool, device=tokens_BT.device)
     for _ in range(num_segments):
         carry = reasoning_segment(weights, carry, embedded, model.rotary(side), model.recipe.model)
-    cells = carry.high[:, model.recipe.identity.prefix_tokens :]
-    logits = functional.linear(cells, weights.head).float()
-    return logits, halting_logits(carry.high[:, 0], model.q_weight, model.q_bias).float()
+        high = torch.where(going[:, None, None], carry.high, high) if halting else carry.high
+        if halting:
+            q_logits = halting_logits(high[:, 0], model.q_weight, model.q_bias)
+            going = going & (wants_halt(q_logits, model.recipe.halting.kind) <= 0)
+    logits = functional.linear(high[:, model.recipe.identity.prefix_tokens :], weights.head).float()
+    return logits, halting_logits(high[:, 0], model.q_weight, model.q_bias).float()
 
 
 @final
