@@ -188,16 +188,18 @@ def look_through(layout: RunFolder) -> Lines:
 
 def _look_through(layout: RunFolder, wanted: Row) -> Lines:
     damaged: dict[str, int] = {}
-    there: Row = {EVENTS: {"rows": count_lines(layout)}}
+    there: Row = {}
     for name, path in ((METRICS, layout.metrics), (EVALUATIONS, layout.evaluations), (EVENTS, layout.events)):
-        tail, counted = JsonlTail(path), Counted()
+        tail, counted, lines = JsonlTail(path), Counted(), 0
         until = integer(mapping(wanted, name), "step")
         while rows := tail.poll():
+            lines += len(rows)
             keys = (key_of(row, KEYS.get(name, ())) for row in rows)
             for key in keys:
                 if key is not None and until is not None and key[0] <= until:
                     counted.add(key)
         if tail.damaged:
             damaged[name] = tail.damaged
-        there.setdefault(name, counted.to_json())
+        # Of events damaged ones count too, as they did when they were counted (`count_lines`).
+        there[name] = counted.to_json() if name in KEYS else {"rows": lines + tail.damaged}
     return Lines(damaged, lacking(wanted, there), bool(wanted))

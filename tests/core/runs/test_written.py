@@ -173,6 +173,12 @@ def test_torn_and_blank_lines_of_events_are_counted_alike(layout: RunFolder) -> 
         assert run.written.events_found == count_lines(layout) == 13
 
 
+def test_damaged_events_are_damaged_and_not_missing(layout: RunFolder) -> None:
+    layout.events.write_bytes(layout.events.read_bytes().replace(b"{", b"[", 5))  # of 12, where 8 have to be there
+    found = look_through(layout)
+    assert found.damaged == {EVENTS: 5} and found.missing == []
+
+
 def test_counting_needs_the_keys_of_one_step_only() -> None:
     counted = Counted((step, kind) for step in range(1000) for kind in ("fast", "full", "fast"))
     assert counted.to_json() == {"rows": 2000, "step": 999}
