@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Final, final
 
 from hrm_core.runs import predictions
-from hrm_core.runs.files import read_json_object, read_small
+from hrm_core.runs.files import read_json_object
 from hrm_core.runs.layout import RunFolder
 from hrm_core.runs.predictions import steps_kept
-from hrm_core.runs.records import decode_status
+from hrm_core.runs.reader import read_status
 from hrm_core.runs.snapshots import newest_first, verify_folder
 from hrm_core.runs.written import EVALUATIONS, EVENTS, METRICS, look_through
 
@@ -55,15 +55,15 @@ def verify_run(layout: RunFolder) -> Iterator[Finding]:
 
 
 def _sealed(path: Path, needed: bool = False) -> Finding:
-    if read_json_object(path) is not None or not (needed or os.path.lexists(path)):
+    if read_json_object(path) is not None:
         return Finding(path.name)
-    there = os.path.lexists(path)
-    return Finding(path.name, ("it is not what was written" if there else "it is missing",))
+    if os.path.lexists(path):
+        return Finding(path.name, ("it is not what was written",))
+    return Finding(path.name, ("it is missing",) if needed else ())  # taken away meanwhile
 
 
 def _status(layout: RunFolder) -> Finding:
-    whole = decode_status(read_small(layout.status_json) or b"") is not None
-    return Finding(layout.status_json.name, () if whole else ("it is missing, or not what was written",))
+    return Finding(layout.status_json.name, () if read_status(layout) else ("it is missing, or not what was written",))
 
 
 def _rows(layout: RunFolder) -> Iterator[Finding]:
