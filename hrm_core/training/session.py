@@ -232,7 +232,7 @@ def _train(
                 writer.patiently(saved)
             return trainer.run()
         except KeyboardInterrupt:
-            twice = trainer is not None and bool(trainer.stops.again)
+            twice = trainer is not None and trainer.stops.came.count("SIGINT") > 1
             if trainer is not None:
                 trainer.trouble.given_up = True  # nothing waits for room any more
                 with suppress(OSError):

@@ -24,13 +24,14 @@ HINT: Final = "a second Ctrl-C ends it at once"
 
 @final
 class Stops:
-    """`stop` is told why the run is to stop; `ends`: whether it is ending already. again: signals that came then."""
+    """`stop` is told why the run is to stop; `ends`: whether it is ending already. came: all signals, in order; again:
+    those that came while it was ending and are not told yet."""
 
     def __init__(self, stop: Callable[[str], None], ends: Callable[[], bool]) -> None:
+        self.came: list[str] = []
         self.again: list[str] = []
         self._stop = stop
         self._ends = ends
-        self._asked = False
 
     @contextmanager
     def heard(self) -> Iterator[None]:
@@ -40,11 +41,11 @@ class Stops:
 
     def _answer(self, number: int, frame: FrameType | None) -> None:
         name = signal.Signals(number).name
-        asked, self._asked = self._asked, True
+        self.came.append(name)
         if self._ends():
             self.again.append(name)
         self._stop(f"signal {name}")
-        if asked and number == signal.SIGINT:
+        if number == signal.SIGINT and len(self.came) > 1:
             raise KeyboardInterrupt
 
     def tell(self, writer: RunWriter, step: int, say: Callable[[str], None]) -> None:

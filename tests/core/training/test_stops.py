@@ -90,19 +90,20 @@ def test_a_first_signal_does_not_change_how_a_run_ends_that_is_ending(
     assert read_run(folder).state == "finished"
 
 
+@pytest.mark.parametrize(("first", "words"), [(signal.SIGINT, "SIGINT, twice"), (signal.SIGTERM, "SIGINT")])
 def test_a_second_interrupt_ends_it_where_it_is_and_says_so(
-    arc1_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    arc1_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: signal.Signals, words: str
 ) -> None:
     folder, lines = tmp_path / "run", list[str]()
     recipe = build_recipe("demo", (*TINY_MODEL, *SHORT))
     before = signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as patch:
-        signal_at(patch, 5, signal.SIGINT)
+        signal_at(patch, 5, first)
         at_checkpoint(patch, lambda _: send(signal.SIGINT))
         with pytest.raises(KeyboardInterrupt):
             session.start_run(folder, recipe, arc1_file, lines.append)
     assert signal.getsignal(signal.SIGINT) is before
-    said = "signal SIGINT, twice: ended at once at step 6; its last checkpoint is of step 4"
+    said = f"signal {words}: ended at once at step 6; its last checkpoint is of step 4"
     assert lines[-1] == f"stopped at step 6: {said}"
     assert [row["signal"] for row in events_of(folder, "signal_again")] == ["SIGINT"]
     view = read_run(folder)
