@@ -37,6 +37,11 @@ def digest_path(path: Path) -> Path:
     return path.with_name(path.name + ".sha256")
 
 
+def digest_text(path: Path, raw: bytes) -> bytes:
+    """What stands there for a file of these bytes, as sha256sum writes it."""
+    return f"{hashlib.sha256(raw).hexdigest()}  {path.name}\n".encode("utf-8", "replace")
+
+
 def to_bytes(content: Content) -> bytes:
     """The HDF5 file of a Content, with the digest of the content among its attributes."""
     buffer = io.BytesIO()

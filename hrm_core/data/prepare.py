@@ -6,7 +6,6 @@ file is written whole or not at all, its sha256 beside it. What goes into the fi
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from typing import final
 
 from hrm_core.data.build import Progress, build
 from hrm_core.data.duplicates import overlapping, repeated
-from hrm_core.data.file import digest_path, to_bytes
+from hrm_core.data.file import digest_path, digest_text, to_bytes
 from hrm_core.data.guard import refuse_harmful
 from hrm_core.data.schema import Content
 from hrm_core.data.sources.recipes import built_name, read_source
@@ -89,7 +88,7 @@ def write_built(content: Content, path: Path) -> int:
     check_free_space(path.parent, 2 * len(raw))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, raw)
-    write_bytes(digest_path(path), f"{hashlib.sha256(raw).hexdigest()}  {path.name}\n".encode("utf-8", "replace"))
+    write_bytes(digest_path(path), digest_text(path, raw))
     return len(raw)
 
 

@@ -6,7 +6,6 @@ hold, what was found and what was lost: nothing is called passed that was not ru
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -82,10 +81,10 @@ def built_data(folder: Path) -> Path:
     path = folder / "arc1.h5"
     if not path.exists():
         from hrm_core.data.build import build
-        from hrm_core.data.file import digest_path, to_bytes
+        from hrm_core.data.file import digest_path, digest_text, to_bytes
         from hrm_core.data.sources.recipes import read_source
 
         raw = to_bytes(build([read_source("arc1")]))
-        write_bytes(digest_path(path), f"{hashlib.sha256(raw).hexdigest()}  {path.name}\n".encode("ascii"))
+        write_bytes(digest_path(path), digest_text(path, raw))
         write_bytes(path, raw)
     return path

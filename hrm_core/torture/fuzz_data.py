@@ -7,7 +7,6 @@ its child as a command does, which takes far longer than the reading.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import select
@@ -20,7 +19,7 @@ from typing import Final
 import numpy as np
 
 from hrm_core.data.build import build
-from hrm_core.data.file import BUILD_IT, digest_path, from_bytes, read_content, to_bytes
+from hrm_core.data.file import BUILD_IT, digest_path, digest_text, from_bytes, read_content, to_bytes
 from hrm_core.data.grids import Pair, Task
 from hrm_core.data.guard import Answer, Bounds, ask_child, refuse_harmful
 from hrm_core.data.guard_child import Read, bounded, read_file
@@ -81,7 +80,7 @@ def data(folder: Path) -> Reader:
 
     def read(label: str, raw: bytes, forged: bool) -> bool:
         path.write_bytes(raw)
-        digest_path(path).write_text(f"{hashlib.sha256(raw).hexdigest()}  {path.name}\n", encoding="ascii")
+        digest_path(path).write_bytes(digest_text(path, raw))
         refuse_harmful(path, ask)
         content, _ = read_content(path, BUILD_IT)
         if content.attributes["content_sha256"] not in known:

@@ -6,7 +6,6 @@ Folders of runs and snapshots are in `hostile_folders.py`; running and judging i
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
@@ -20,7 +19,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from hrm_core.data.file import digest_path
+from hrm_core.data.file import digest_path, digest_text
 from hrm_core.torture.hostile import CONSOLE, Case, Ground, last_checkpoint, small_words
 
 Make = Callable[[Ground, bool], Iterator[Case]]
@@ -45,7 +44,7 @@ def data_cases(ground: Ground, name: str, path: Path, short: bool) -> Iterator[C
 
 def sealed(path: Path) -> Path:
     """Writes the sha256 beside a data file."""
-    digest_path(path).write_text(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n", encoding="ascii")
+    digest_path(path).write_bytes(digest_text(path, path.read_bytes()))
     return path
 
 
