@@ -42,7 +42,7 @@ def _recorded(path: Path) -> str:
 
 
 def _is_whole(path: Path, digest: str) -> bool:
-    found = file_digest(path)
+    found = file_digest(path.resolve())
     return found is not None and _recorded(path) == digest == found[0]
 
 
@@ -51,7 +51,7 @@ class DataWatch:
     """`look` tells `tell(kind, sentence)` of `data_missing`, `data_changed` and `data_back`, each when it begins."""
 
     def __init__(self, path: Path, tell: Callable[[str, str], None]) -> None:
-        self.path = path.resolve()
+        self.path = path.absolute()
         self._tell = tell
         self._files = (self.path, digest_path(self.path))
         self._seen: Identity = _identity(self._files) or ()  # gone since it was read: the first look says so

@@ -105,7 +105,7 @@ def _describe(
         "device_kind": chosen.device.type,
         "dtype": str(chosen.dtype).removeprefix("torch."),
         "threads": chosen.threads,
-        "data": str(data_path.resolve()),
+        "data": str(data_path.absolute()),  # not where a link leads: its sha256 is beside the link
         "data_digest": dataset.digest,
         "tasks": len(dataset.tasks.ids),
         "train_pairs": sum(pairs.num_pairs for pairs in dataset.train.values()),

@@ -123,3 +123,26 @@ def test_a_run_goes_on_says_so_and_what_a_resume_needs(
     done = CliRunner().invoke(cli, [*words, "--data", str(arc1_file)])
     assert done.exit_code == 0, done.output
     assert len(events_of(folder, "data_missing")) == 2, "the file that it goes on with is there"
+
+
+def test_a_run_on_a_link_with_its_sha256_beside_it_is_resumed_by_that_link(file: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link.h5"
+    link.symlink_to(file)
+    digest_path(file).rename(digest_path(link))
+    recipe = build_recipe("demo", (*TINY_MODEL, *QUIET, "training.max_steps=2", "data.validate_limit=16"))
+    assert session.start_run(tmp_path / "run", recipe, link) == "finished"
+    assert events_of(tmp_path / "run", "data_missing") == []
+    assert session.resume_run(tmp_path / "run", ("training.max_steps=3",)) == "finished"
+
+
+def test_what_a_link_leads_to_is_looked_at(file: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link.h5"
+    link.symlink_to(file)
+    digest_path(link).symlink_to(digest_path(file))
+    seen, told = watch(link)
+    os.utime(file, (1, 1))
+    seen.look(force=True)
+    assert told == []
+    file.write_bytes(b"other")
+    seen.look(force=True)
+    assert [line.partition(":")[0] for line in told] == ["data_changed"]
