@@ -1,1 +1,1 @@
-"""What crosses the border: published checkpoints in, tokens in and logits out."""
+"""What crosses the border: published checkpoints and puzzles in; logits, submissions, exports, reports and rows out."""
