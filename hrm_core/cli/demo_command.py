@@ -91,7 +91,7 @@ def demo(overrides: tuple[str, ...], plain: bool, runs: Path | None, data: Path 
     folder = runs_folder(runs) / new_run_id("demo")
     if not plain and sys.stdin.isatty() and sys.stdout.isatty():
         words = ["run", "demo", *overrides, "--name", folder.name, "--runs", str(folder.parent.resolve())]
-        start_detached(folder, [*words, "--data", str(path.resolve())])
+        start_detached(folder, [*words, "--data", str(path.absolute())])
         sys.exit(_watch(folder))
     from hrm_core.training.session import start_run
 

@@ -143,7 +143,7 @@ def _print(found: Predictions, head: dict[str, Any]) -> None:
 
     console = Console(highlight=False, soft_wrap=True)
     for name in found.unknown:
-        print_line(f"{name}: no identity row in the snapshot; one was trained from the mean of the others")
+        print_line(f"{name}: no identity row; one was trained from the mean of the others")
     if "adapt" in head:
         moved = "its identity row" if head["adapt_what"] == "rows" else "all weights"
         print_line(

@@ -69,7 +69,7 @@ def run(
         folder = made.folder
         words = ["run", experiment, *overrides, "--name", folder.name, "--runs", str(folder.parent.resolve())]
         words += ["--from", str(made.snapshot.resolve())] if made.snapshot is not None else []
-        start_detached(folder, words + (["--data", str(data.resolve())] if data else []))
+        start_detached(folder, words + (["--data", str(data.absolute())] if data else []))
         _say_how_to_watch(folder.name, folder)
         return
     sys.exit(1 if carry_out(made, print_line, progress).state == "failed" else 0)
@@ -110,7 +110,7 @@ def resume(run: str, overrides: tuple[str, ...], detach: bool, runs: Path | None
     _refuse_missing_data(folder.name, string(run_json, "data"), data)
     if detach:
         words = ["resume", folder.name, *overrides, "--runs", str(folder.parent.resolve())]
-        start_detached(folder, words + (["--data", str(data.resolve())] if data else []))
+        start_detached(folder, words + (["--data", str(data.absolute())] if data else []))
         _say_how_to_watch(folder.name, folder)
         return
     from hrm_core.data.guard import refuse_harmful

@@ -122,7 +122,7 @@ def _data_files(recipes: Sequence[Recipe], given: Path | None) -> dict[str, Path
     from hrm_core.cli.run_commands import ensure_data
 
     sources = dict.fromkeys(recipe.data.source for recipe in recipes)
-    return {source: ensure_data(source, given).resolve() for source in sources}
+    return {source: ensure_data(source, given).absolute() for source in sources}
 
 
 def _split(folder: Path, planned: Sequence[PlannedRun]) -> tuple[list[PlannedRun], list[PlannedRun]]:

@@ -30,7 +30,15 @@ from hrm_core.interchange.run_exported import HALTING, IDENTITY, LOGITS, TOKENS,
 from hrm_core.interchange.weights_file import write_weights
 from hrm_core.model.embeddings import VOCABULARY
 from hrm_core.model.hrm import HRM
-from hrm_core.runs.atomic import check_free_space, explain_os_error, naming, sibling, sync_folder
+from hrm_core.runs.atomic import (
+    ABANDONED_S,
+    check_free_space,
+    clean_leftovers,
+    explain_os_error,
+    naming,
+    sibling,
+    sync_folder,
+)
 from hrm_core.runs.text import clean
 from hrm_core.training.checkpoint import SPARE_BYTES, Snapshot
 from hrm_core.training.tensor_files import size_of
@@ -114,6 +122,7 @@ def export_model(snapshot: Snapshot, facts: Facts, out: Path) -> Exported:
     final_path = place_of(out, facts)
     try:
         final_path.parent.mkdir(parents=True, exist_ok=True)
+        clean_leftovers(final_path.parent, ABANDONED_S)
         # An exporter's own words for a full disk do not name it; some write their parts before they join them.
         check_free_space(final_path.parent, 2 * size_of(snapshot.model.state_dict()) + SPARE_BYTES)
         folder = sibling(final_path, "tmp")

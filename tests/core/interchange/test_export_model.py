@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +28,7 @@ from hrm_core.interchange.exported import ExportedModel, original_answer
 from hrm_core.interchange.run_exported import Facts, Format, open_exported
 from hrm_core.interchange.weights_file import read_weights
 from hrm_core.model.hrm import HRM
+from hrm_core.runs.atomic import ABANDONED_S, sibling
 from hrm_core.training.checkpoint import Snapshot, save_snapshot
 
 SIDE, SEGMENTS = 5, 2
@@ -253,3 +256,11 @@ def test_the_command_tells_the_error(tmp_path: Path) -> None:
     value = json.loads(said.stdout)
     assert (value["error"], value["side"], value["segments"], value["identity_rows"]) == (0.0, SIDE, 1, NUM_TASKS)
     assert value["bytes"] == out.stat().st_size
+
+
+def test_what_a_killed_export_left_goes_with_a_later_one(tmp_path: Path) -> None:
+    left = sibling(tmp_path / "old", "tmp")
+    left.mkdir()
+    os.utime(left, (time.time() - 2 * ABANDONED_S,) * 2)
+    written(tmp_path / "model", "safetensors", made())
+    assert not left.exists()

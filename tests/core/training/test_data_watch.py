@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 from small_trainer import QUIET, TINY_MODEL, events_of
 
+from hrm_core.cli import run_commands, sweep_command
 from hrm_core.cli.main import cli
 from hrm_core.data.file import digest_path
 from hrm_core.recipe.lay import build_recipe
@@ -146,3 +147,20 @@ def test_what_a_link_leads_to_is_looked_at(file: Path, tmp_path: Path) -> None:
     file.write_bytes(b"other")
     seen.look(force=True)
     assert [line.partition(":")[0] for line in told] == ["data_changed"]
+
+
+def test_a_link_to_the_data_is_handed_on_as_it_is(
+    tmp_path: Path, arc1_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its sha256 lies beside the link, not beside what it leads to: a detached run and a sweep must get the link."""
+    link = tmp_path / "linked.h5"
+    link.symlink_to(arc1_file)
+    shutil.copyfile(digest_path(arc1_file), digest_path(link))
+    started: list[list[str]] = []
+    monkeypatch.setattr(run_commands, "start_detached", lambda folder, words: started.append(words))
+    monkeypatch.chdir(tmp_path)
+    words = ["run", "demo", "--detach", "--name", "one", "--runs", str(tmp_path / "runs"), "--data", link.name]
+    assert CliRunner().invoke(cli, words).exit_code == 0
+    assert started[0][started[0].index("--data") + 1] == str(link)
+    recipe = build_recipe("demo").recipe
+    assert sweep_command._data_files([recipe], Path(link.name)) == {recipe.data.source: link}
