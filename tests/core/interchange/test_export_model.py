@@ -262,5 +262,5 @@ def test_what_a_killed_export_left_goes_with_a_later_one(tmp_path: Path) -> None
     left = sibling(tmp_path / "old", "tmp")
     left.mkdir()
     os.utime(left, (time.time() - 2 * ABANDONED_S,) * 2)
-    written(tmp_path / "model", "safetensors", made())
+    written(tmp_path / "model.safetensors", "safetensors", made())
     assert not left.exists()
