@@ -27,7 +27,7 @@ from typing import Final, Self, final
 
 from hrm_core.errors import UserError
 from hrm_core.runs.atomic import explain_os_error, naming, write_all
-from hrm_core.runs.files import open_regular
+from hrm_core.runs.files import Row, open_regular, parse_object, read_at, read_small
 from hrm_core.runs.launch import identity
 from hrm_core.runs.layout import RunFolder
 from hrm_core.runs.text import clean
@@ -47,6 +47,7 @@ _held: Final[dict[str, _Held]] = {}
 _threads: Final[dict[str, threading.Lock]] = {}
 _guard: Final = threading.Lock()
 _AGAIN_S: Final = 0.005
+_MAX_WORDS: Final = 2**16  # of a lock file's content
 
 
 def _key(path: Path) -> str:
@@ -129,6 +130,16 @@ def lock_holder(path: Path) -> int | None:
 def holder(folder: Path | RunFolder) -> int | None:
     """pid of the trainer of a run on this host, or None. See `lock_holder`."""
     return lock_holder(RunFolder.of(folder).lock)
+
+
+def written_by(folder: Path | RunFolder) -> Row:
+    """The identity that the last trainer of a run left in its lock file; empty if there is none. Never raises."""
+    path = RunFolder.of(folder).lock
+    with _guard:
+        mine = _mine(path)
+        if mine is not None:
+            return parse_object(read_at(mine.descriptor, 0, _MAX_WORDS)) or {}
+        return parse_object(read_small(path, _MAX_WORDS) or b"") or {}
 
 
 def _acquire(path: Path, what: str, remedy: str) -> None:

@@ -150,6 +150,13 @@ def _age_of_folder_s(layout: RunFolder) -> float:
     return time.time() - born if born is not None else float("inf")
 
 
+def _is_of_an_earlier_process(layout: RunFolder, status: Row) -> bool:
+    """Whether the one who has the lock has written no status yet: what is there was said by another, dead by now."""
+    has, said = locks.written_by(layout), mapping(status, "process")
+    fields = ("pid", "start_ticks", "boot_id")
+    return bool(has and said) and any(has.get(name) != said.get(name) for name in fields)
+
+
 def _state(
     layout: RunFolder, pid: int | None, run_json: Row, status: Row, result: Row | None, age_s: float | None
 ) -> str:
@@ -163,6 +170,10 @@ def _state(
     living = said if said in LIVING else "running" if status else "starting"
     stale = age_s is not None and age_s > _stalled_after_s(status, run_json)
     if pid is not None:
+        if _is_of_an_earlier_process(layout, status):
+            begun_s = modified_s(layout.lock)
+            stale = begun_s is not None and time.time() - begun_s > _stalled_after_s(status, run_json)
+            living = "starting"
         return "stalled" if stale else living
     if starts:
         return "starting"

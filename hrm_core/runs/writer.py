@@ -343,8 +343,8 @@ def _refuse_run_that_came(layout: RunFolder, lock: RunLock) -> None:
 
 def _refuse_used_folder(layout: RunFolder) -> None:
     """UserError (2) if the folder of a new run holds a run, or anything that is none of ours."""
-    refuse_existing(layout)
     present = set(os.listdir(layout.path))
+    refuse_existing(layout)  # after the look: what another process puts there comes after its run.json
     strange = sorted(entry for entry in present - _BEFORE_A_RUN if not is_leftover(entry))
     if strange:
         raise UserError(f"{clean(layout.path)} holds other files ({clean(strange[0])}); give another --name.")

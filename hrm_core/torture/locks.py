@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -318,13 +318,19 @@ def _last_line(path: Path) -> str:
     return " ".join(path.read_text(encoding="utf-8", errors="replace").split("\n")[-3:]).strip()
 
 
+def _trains(layout: RunFolder, pids: Set[int]) -> bool:
+    """Whether one of these processes has the lock and says that it runs. One killed before said so for ever."""
+    status, pid = read_status(layout), holder(layout)
+    return pid in pids and status.get("state") == "running" and status["process"]["pid"] == pid
+
+
 def _whole_pair(bench: Bench, tally: Tally, layout: RunFolder, argv: list[str]) -> None:
     """Two whole commands. Judged once one has ended and the other trains; that one is killed then."""
     outputs = [bench.folder / f"said-{number}.txt" for number in (1, 2)]
     processes = [_started(bench, argv, output) for output in outputs]
     until = time.monotonic() + PATIENCE_S
     while time.monotonic() < until:
-        running = read_status(layout).get("state") == "running" and holder(layout) is not None
+        running = _trains(layout, {process.pid for process in processes})
         if all(process.poll() is not None for process in processes):
             break
         if running and any(process.poll() is not None for process in processes):
@@ -361,10 +367,10 @@ def _trains_again(bench: Bench, layout: RunFolder, words: tuple[str, ...]) -> bo
     process = _started(bench, bench.command(*words), bench.folder / "again.txt")
     until = time.monotonic() + PATIENCE_S
     while process.poll() is None and time.monotonic() < until:
-        if holder(layout) == process.pid and read_status(layout).get("state") == "running":
+        if _trains(layout, {process.pid}):
             break
         time.sleep(0.02)
-    trains = process.poll() is None and holder(layout) == process.pid
+    trains = process.poll() is None and _trains(layout, {process.pid})
     process.kill()
     process.wait()
     return trains

@@ -31,7 +31,7 @@ from hrm_core.runs.files import integer, read_json_object
 from hrm_core.runs.formats import RUN_FORMAT, refuse_newer
 from hrm_core.runs.inhibit import awake
 from hrm_core.runs.layout import RunFolder
-from hrm_core.runs.locks import device_lock, holder
+from hrm_core.runs.locks import RunLock, device_lock
 from hrm_core.runs.notify import Notifier
 from hrm_core.runs.reader import read_policy
 from hrm_core.runs.snapshots import latest_good, put_aside
@@ -146,13 +146,29 @@ def start_run(
 
 
 def resume_run(folder: Path, overrides: tuple[str, ...] = (), data: Path | None = None, echo: Say | None = None) -> str:
-    """Goes on with a run from its last whole checkpoint; returns as `start_run`."""
+    """Goes on with a run from its last whole checkpoint; returns as `start_run`.
+
+    The run's lock is held from here on: what is read of it now is what is gone on from, though another process may
+    have been asked for the same. UserError (1) says who has it.
+    """
     layout = RunFolder(folder)
-    run_json, result = read_json_object(layout.run_json), read_json_object(layout.result)
+    _run_json(layout)
+    with RunLock(layout):
+        return _resume(layout, _run_json(layout), overrides, data, echo)
+
+
+def _run_json(layout: RunFolder) -> dict[str, Any]:
+    run_json = read_json_object(layout.run_json)
     if run_json is None:
-        raise UserError(f"{clean(folder)} is no run: its run.json is missing or damaged; see `hrm list`.", 2)
+        raise UserError(f"{clean(layout.path)} is no run: its run.json is missing or damaged; see `hrm list`.", 2)
     refuse_newer(run_json, RUN_FORMAT, layout.path)  # before its recipe, which may have settings that we do not know
-    recipe = read_recipe(layout.path)
+    return run_json
+
+
+def _resume(
+    layout: RunFolder, run_json: dict[str, Any], overrides: tuple[str, ...], data: Path | None, echo: Say | None
+) -> str:
+    recipe, result = read_recipe(layout.path), read_json_object(layout.result)
     changed = _with_new_length(recipe, overrides)
     if result is not None and result.get("state") == "finished" and changed == recipe:
         step = integer(result, "step") or 0
@@ -169,8 +185,7 @@ def resume_run(folder: Path, overrides: tuple[str, ...] = (), data: Path | None 
     apply_device(chosen, recipe.training.deterministic)
     parts = build_parts(changed, dataset, chosen)
     damaged: Damaged = []
-    if holder(layout) is None:
-        put_back_folders(layout.checkpoints)
+    put_back_folders(layout.checkpoints)
     good = _checkpoint(layout, parts, changed, recipe, damaged)
     if good is None and run_json.get("parent") is not None:
         raise UserError(
@@ -178,7 +193,7 @@ def resume_run(folder: Path, overrides: tuple[str, ...] = (), data: Path | None 
             "Start another run from that: hrm run EXPERIMENT --from SNAPSHOT (see parent in its run.json).",
             1,
         )
-    with RunWriter.open(folder) as writer:
+    with RunWriter.open(layout) as writer:
         say = _sayer(writer, echo)
         progress = Progress(make_plan(changed))
         if good is not None:

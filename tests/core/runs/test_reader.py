@@ -20,6 +20,7 @@ from hrm_core.runs.atomic import write_bytes, write_json
 from hrm_core.runs.heartbeat import HeartbeatWatch
 from hrm_core.runs.launch import identity
 from hrm_core.runs.layout import RunFolder
+from hrm_core.runs.locks import RunLock, written_by
 from hrm_core.runs.reader import (
     best_trivial,
     evaluation_rows,
@@ -92,6 +93,21 @@ def test_a_held_lock_and_an_old_heartbeat_are_stalled(tmp_path: Path) -> None:
         run.status({"state": "running", "stalled_s": 90})
         age(folder / "status.json", 70)
         assert read_run(folder).state == "running"
+
+
+def test_a_trainer_that_has_the_lock_and_has_said_nothing_yet_is_starting(tmp_path: Path) -> None:
+    """A resume reads its checkpoint for a while: what the one before it said last is no word of its own."""
+    dead = {**identity(), "start_ticks": 1}
+    folder = leave(tmp_path / "a", status={"state": "running", "process": dead})
+    age(folder / "status.json", 500)
+    assert read_run(folder).state == "lost"
+    with RunLock(folder):
+        assert read_run(folder).state == "starting"
+        age(folder / "lock", 500)
+        assert read_run(folder).state == "stalled"
+    (folder / "lock").write_bytes(b"\xff{")  # of an older version, or damaged: nothing is known of it
+    assert written_by(folder) == {}
+    assert read_run(folder).state == "lost"
 
 
 def test_a_watch_trusts_the_counter_and_not_the_clock(tmp_path: Path) -> None:

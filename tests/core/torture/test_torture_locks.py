@@ -17,6 +17,13 @@ from hrm_core.torture import locks
 from hrm_core.torture.bench import Bench
 from hrm_core.torture.locks import Said, Tally
 
+_THEIRS = """
+import sys
+from pathlib import Path
+from hrm_core.runs.writer import RunWriter
+RunWriter.create(Path(sys.argv[1]), "theirs", {}).close()
+"""
+
 
 def bench(folder: Path) -> Bench:
     return Bench(folder, folder / "none.h5", True, 0)
@@ -87,17 +94,35 @@ def test_a_run_that_exists_says_who_works_on_it(tmp_path: Path) -> None:
     refuse_existing(tmp_path / "two")
 
 
+def test_a_run_that_comes_between_two_looks_at_the_folder_is_named_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was there at the first look; at the second all of it: that is a run that exists, no strange folder."""
+    listdir = os.listdir
+
+    def late(folder: Path) -> list[str]:
+        found = listdir(folder)
+        if threading.current_thread() is threading.main_thread() and not found:
+            subprocess.run([sys.executable, "-c", _THEIRS, str(tmp_path / "one")], check=True)
+            return listdir(folder)
+        return found
+
+    (tmp_path / "one").mkdir()
+    monkeypatch.setattr("hrm_core.runs.writer.os.listdir", late)
+    with pytest.raises(UserError, match="run one exists already"):
+        RunWriter.create(tmp_path / "one", "ours", {})
+    assert (tmp_path / "one/recipe.toml").read_text() == "theirs"
+
+
 def test_a_run_that_came_and_ended_before_the_lock_is_not_written_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both saw an empty folder; the other had the lock, wrote its run and let go of it."""
-    code = "import sys; from pathlib import Path; from hrm_core.runs.writer import RunWriter\n"
-    code += "RunWriter.create(Path(sys.argv[1]), 'theirs', {}).close()"
     acquire = RunLock.acquire
 
     def late(self: RunLock) -> RunLock:
         if threading.current_thread() is threading.main_thread():
-            subprocess.run([sys.executable, "-c", code, str(tmp_path / "one")], check=True)
+            subprocess.run([sys.executable, "-c", _THEIRS, str(tmp_path / "one")], check=True)
         return acquire(self)
 
     monkeypatch.setattr(RunLock, "acquire", late)

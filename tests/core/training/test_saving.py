@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from small_trainer import QUIET, TINY_MODEL, events_of, make_trainer
 
 from hrm_core.recipe.lay import build_recipe
 from hrm_core.runs.control import request
+from hrm_core.runs.locks import holder
 from hrm_core.runs.reader import events, metrics_rows, read_run
 from hrm_core.runs.snapshots import latest_good, newest_first
 from hrm_core.training import saving, session
@@ -196,6 +198,24 @@ def test_a_resume_passes_over_a_damaged_checkpoint_and_says_so(arc1_file: Path, 
     assert [event["step"] for event in events_of(folder, "resumed")] == [8]
     assert [row["step"] for row in metrics_rows(folder)] == list(range(1, 13))
     assert {path.name for path in (folder / "checkpoints").iterdir()} == {"step-00000012", "step-00000008"}
+
+
+def test_a_resume_has_the_lock_before_it_reads_what_it_goes_on_from(
+    arc1_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else another could train on and end meanwhile, and its later checkpoints and rows would be put aside."""
+    folder, held = tmp_path / "run", []
+    assert session.start_run(folder, build_recipe("demo", (*TINY_MODEL, *COURSE)), arc1_file) == "finished"
+    latest = session.latest_good
+
+    def looked(parent: Path, *words: Any, **more: Any) -> Path | None:
+        held.append(holder(folder))
+        return latest(parent, *words, **more)
+
+    monkeypatch.setattr(session, "latest_good", looked)
+    assert session.resume_run(folder, ("training.max_steps=16",)) == "finished"
+    assert held and set(held) == {os.getpid()}
+    assert holder(folder) is None
 
 
 def test_a_longer_run_killed_before_it_saved_is_longer_all_the_same(
