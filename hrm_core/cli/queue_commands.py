@@ -254,7 +254,8 @@ def start(foreground: bool, as_worker: bool, runs: Path | None) -> None:
 
     folder = runs_folder(runs)
     if foreground or as_worker:
-        from hrm_core.runs.queue_worker import Surroundings, Worker
+        from hrm_core.runs.queue_places import Surroundings
+        from hrm_core.runs.queue_worker import Worker
 
         around = Surroundings(differs=differs_in_child(folder), tell=None if as_worker else print_line)
         Worker(folder, HRM_COMMAND, around).run()

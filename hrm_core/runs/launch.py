@@ -23,6 +23,8 @@ from hrm_core.runs.records import utc_now
 
 # The `hrm` command of this installation, whatever PATH says.
 HRM_COMMAND: Final = (sys.executable, "-m", "hrm_core.cli.main")
+# Set by whoever starts it elsewhere: SLURM or Ray, and the node.
+WHERE: Final = "HRM_WHERE"
 
 
 def _boot_id() -> str:
@@ -115,7 +117,9 @@ def start_process(
                 env=None if environment is None else dict(environment),
                 cwd=working_folder,
             )
-        about = {"time_utc": utc_now(), "process": identity(process.pid), "argv": list(argv)}
+        about: Row = {"time_utc": utc_now(), "process": identity(process.pid), "argv": list(argv)}
+        where = (os.environ if environment is None else environment).get(WHERE)
+        about |= {"where": where} if where else {}
         write_json(layout.launch_json, about, seal=True)
     except OSError as error:
         raise explain_os_error(error) from error

@@ -6,6 +6,7 @@ the whole file damaged: leaving it out would lose it at the next edit. Edits are
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final, final
@@ -20,6 +21,7 @@ STATES: Final = (WAITING, HELD, RUNNING, DONE, STOPPED, FAILED)
 OVER: Final = (DONE, STOPPED, FAILED)
 TO_COME: Final = (WAITING, HELD)
 FOR_USER, FOR_PINS, FOR_AFTER = "user", "pins", "after"
+_WORD: Final = re.compile(r"[a-z]{1,12}(:[A-Za-z0-9][A-Za-z0-9._-]{0,120})?", re.ASCII)
 
 
 @final
@@ -57,7 +59,8 @@ class Entry:
     id: digits, never used twice; source: the snapshot that it begins from; folder: where `hrm run` is called;
     name: wanted for the run, run_id: the run it has become; fresh: a retry begins anew; held_for: FOR_USER, FOR_PINS or
     FOR_AFTER; attempts: how often a process was started; predicted_s: what the like took; times in seconds since the
-    epoch.
+    epoch. on: the back end it is for, empty: the worker's; job: what SLURM or Ray runs for it (`ray:NAME`), where: on
+    which node; losses: nodes lost under it, in_vain: how many since its step lost_at without any getting further.
     """
 
     id: str
@@ -81,6 +84,12 @@ class Entry:
     added_s: float = 0.0
     started_s: float | None = None
     ended_s: float | None = None
+    on: str = ""
+    job: str | None = None
+    where: str = ""
+    losses: int = 0
+    in_vain: int = 0
+    lost_at: int = 0
 
     @property
     def is_over(self) -> bool:
@@ -147,6 +156,14 @@ def _name(row: object, key: str) -> str | None:
         raise Damaged(f"{key} is no name of a run") from None
 
 
+def _word(row: object, key: str) -> str | None:
+    """A back end, or a job of one, which becomes a part of paths."""
+    found = string(row, key)
+    if found and _WORD.fullmatch(found) is None:
+        raise Damaged(f"{key} is no word of ours")
+    return found
+
+
 def _pins(row: Row) -> Pins:
     code = mapping(row, "code")
     hashed, toml = string(row, "recipe_hash"), string(row, "recipe_toml", 2**20)
@@ -183,6 +200,12 @@ def _entry(row: object) -> Entry:
         added_s=number(row, "added_s") or 0.0,
         started_s=number(row, "started_s"),
         ended_s=number(row, "ended_s"),
+        on=_word(row, "on") or "",
+        job=_word(row, "job"),
+        where=string(row, "where", 200) or "",
+        losses=integer(row, "losses") or 0,
+        in_vain=integer(row, "in_vain") or 0,
+        lost_at=integer(row, "lost_at") or 0,
     )
 
 

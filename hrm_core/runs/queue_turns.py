@@ -28,6 +28,7 @@ from hrm_core.runs.queue_records import (
 from hrm_core.runs.reader import RunView, lives, output_tail, read_run
 
 MOST_ATTEMPTS: Final = 3
+MOST_IN_VAIN: Final = 3
 # The trainer's words for a stop that no request asked for: the machine went down, or somebody sent a signal.
 BY_SIGNAL: Final = "signal "
 
@@ -91,8 +92,11 @@ def _after_run(run_id: str, state: str | None) -> Turn:
     return Turn(broken=True, words=f"run {run_id}, which it was to run after, {words}")
 
 
-def next_turn(queue: Queue, state_of: RunState) -> tuple[Entry | None, Queue, bool]:
-    """(the first entry that may start, the queue with broken ones held, whether waiting can bring anything)."""
+def next_turn(
+    queue: Queue, state_of: RunState, passed: Callable[[Entry], bool] = lambda entry: False
+) -> tuple[Entry | None, Queue, bool]:
+    """(the first entry that may start and is not passed over, the queue with broken ones held, whether waiting can
+    bring anything)."""
     first: Entry | None = None
     hopeful = False
     while True:
@@ -105,7 +109,7 @@ def next_turn(queue: Queue, state_of: RunState) -> tuple[Entry | None, Queue, bo
     for entry in queue.in_state(WAITING):
         turn = turns[entry.id]
         hopeful = hopeful or turn.ready or not turn.hopeless
-        first = entry if first is None and turn.ready else first
+        first = entry if first is None and turn.ready and not passed(entry) else first
     return first, queue, hopeful
 
 
@@ -143,6 +147,11 @@ def outcome(view: RunView, code: int | None) -> tuple[str, str]:
     return FAILED, words or (f"exit code {code}, without a word" if code is not None else "it ended without a word")
 
 
+def was_cut_off(view: RunView) -> bool:
+    """Whether a run was stopped by a signal, which no person's request is."""
+    return view.state == "stopped" and last_words(view).startswith(BY_SIGNAL)
+
+
 def settled(queue: Queue, runs_dir: Path) -> Queue:
     """The queue as it is in truth while no worker looks after it: entries whose run ended meanwhile say so."""
     return queue.each(lambda entry: settle(entry, runs_dir) if entry.state == RUNNING else entry)
@@ -150,15 +159,16 @@ def settled(queue: Queue, runs_dir: Path) -> Queue:
 
 def settle(entry: Entry, runs_dir: Path) -> Entry:
     """A running entry by what its run's folder says. One that was cut off waits to be taken up again."""
-    again = replace(entry, state=WAITING, device=None)
+    again = replace(entry, state=WAITING, device=None, where="")
     layout = RunFolder(runs_dir / (entry.run_id or ""))
     if entry.run_id is None or not (layout.run_json.exists() or layout.launch_json.exists()):
-        return again
+        return again if entry.job is None else entry
     view = read_run(layout)
-    if view.is_live:
+    # What is not over by its own files, SLURM or Ray know: the worker asks them.
+    if view.is_live or (entry.job is not None and (view.result is None or was_cut_off(view))):
         return entry
     ended_s = ended_at_s(view)
-    if view.state == "stopped" and last_words(view).startswith(BY_SIGNAL):
+    if was_cut_off(view):
         return replace(again, reason=f"cut off at step {view.step or 0} by a {last_words(view)}; goes on from there")
     if view.state == "lost":
         known = string(mapping(view.status or view.run_json, "process"), "boot_id")
@@ -170,3 +180,17 @@ def settle(entry: Entry, runs_dir: Path) -> Entry:
         return replace(entry, state=FAILED, reason=words, ended_s=ended_s, device=None)
     state, reason = outcome(view, None)
     return replace(entry, state=state, reason=reason, ended_s=ended_s, device=None)
+
+
+def lost(entry: Entry, view: RunView, words: str) -> Entry:
+    """A running entry whose node is gone under it: it waits to be taken up again, the loss counted. One that does not
+    get any further from loss to loss has failed: it may be what ends the nodes."""
+    step = view.step or 0
+    in_vain = 1 if step > entry.lost_at else entry.in_vain + 1
+    again = replace(entry, job=None, device=None, losses=entry.losses + 1, in_vain=in_vain, lost_at=step)
+    node = f" ({entry.where})" if entry.where else ""
+    if in_vain > MOST_IN_VAIN:
+        reason = f"{in_vain} nodes were lost under it at step {step}, the last{node}: {words}"
+        return replace(again, state=FAILED, reason=reason[:300], ended_s=ended_at_s(view))
+    reason = f"its node{node} was lost at step {step}: {words}; goes on from its last checkpoint"
+    return replace(again, state=WAITING, reason=reason[:300])

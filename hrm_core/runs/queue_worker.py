@@ -9,64 +9,40 @@ change of the queue goes through `queue_store.change`; what it waits for is said
 from __future__ import annotations
 
 import os
-import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final, final
+from typing import Any, final
 
 from hrm_core.errors import UserError
 from hrm_core.runs.atomic import make_folder, open_append
-from hrm_core.runs.catalogue import list_runs
-from hrm_core.runs.devices import Device, claim, devices_here, occupant, on_battery, release
-from hrm_core.runs.files import integer, mapping, string
-from hrm_core.runs.launch import identity, start_process
-from hrm_core.runs.layout import RunFolder, new_run_id
+from hrm_core.runs.backends.base import LOCAL, Backend, JobState, Order
+from hrm_core.runs.backends.local import LocalBackend
+from hrm_core.runs.devices import Device, claim, release
+from hrm_core.runs.launch import identity
 from hrm_core.runs.locks import FileLock
 from hrm_core.runs.notify import notify
+from hrm_core.runs.queue_places import Surroundings, command_of, free_device
 from hrm_core.runs.queue_records import DONE, FAILED, FOR_PINS, HELD, RUNNING, WAITING, Entry, Queue
 from hrm_core.runs.queue_status import BEAT_S, BEGINNING, log_path, write_status
 from hrm_core.runs.queue_store import change, queue_folder, read_queue, worker_lock_path
-from hrm_core.runs.queue_turns import next_turn, outcome, run_state, settle
+from hrm_core.runs.queue_turns import lost, next_turn, outcome, run_state, settle, was_cut_off
 from hrm_core.runs.reader import read_run
 from hrm_core.runs.records import utc_now
 from hrm_core.runs.signals import answered
-from hrm_core.runs.snapshots import newest_first
-from hrm_core.runs.user_settings import UserSettings, read_settings
-
-QUICK_S: Final = 60.0
-POLL_S: Final = 0.5
-LOOK_S: Final = 2.0
-NAME_MOST: Final = 64
-
-
-@final
-@dataclass(frozen=True)
-class Surroundings:
-    """What a worker asks of the machine. `differs` gives what is different from what an entry pins, a phrase each;
-    `quick_s`: a run that fails sooner stops the queue; `claims`: where devices are claimed (default: the user's)."""
-
-    differs: Callable[[Entry], Sequence[str]]
-    devices: Callable[[], Sequence[Device]] = devices_here
-    battery: Callable[[], bool] = on_battery
-    settings: Callable[[], UserSettings] = read_settings
-    claims: Path | None = None
-    quick_s: float = QUICK_S
-    poll_s: float = POLL_S
-    look_s: float = LOOK_S
-    tell: Callable[[str], None] | None = None
 
 
 @final
 @dataclass
 class _Child:
-    """A run under way: our child, or `process` None: one that an earlier worker started."""
+    """A run under way. `job`: its name in its back end; None: one that an earlier worker started on this machine."""
 
     entry: Entry
-    process: subprocess.Popen[bytes] | None
+    backend: Backend
+    job: str | None
     began: float
 
 
@@ -84,6 +60,8 @@ class Worker:
         self.command = list(command)
         self.around = around
         self.children: dict[str, _Child] = {}
+        self.local = LocalBackend()
+        self.engines: dict[str, Backend] = {}
         self.signalled = False
         self.words = BEGINNING
         self.since_s = time.time()
@@ -107,6 +85,8 @@ class Worker:
                 raise
             finally:
                 self._say(f"ended: {words}")
+                for engine in self.engines.values():
+                    engine.close()
                 with suppress(OSError):
                     write_status(self.runs_dir, words, self.since_s, self.beat, ended=True)
         return words
@@ -121,7 +101,19 @@ class Worker:
         self._say("began")
         queue = change(self.runs_dir, lambda queue: replace(queue, stopped="", stop_asked=False))
         for entry in queue.in_state(RUNNING):
-            self._settle(_Child(entry, None, time.monotonic()), watched=False)
+            if entry.job is None:
+                self._settle(_Child(entry, self.local, None, time.monotonic()), watched=False)
+            else:
+                name, _, job = entry.job.partition(":")
+                self.children[entry.id] = _Child(entry, self._backend(name), job, time.monotonic())
+
+    def _backend(self, name: str) -> Backend:
+        """This machine, or an engine, opened when it is first needed."""
+        if name == LOCAL:
+            return self.local
+        if name not in self.engines:
+            self.engines[name] = self.around.backend(name, self.runs_dir)
+        return self.engines[name]
 
     def _settle(self, child: _Child, *, watched: bool) -> None:
         """What has become of a run that is not our child. One that is lost goes on, unless we saw it die at once."""
@@ -166,20 +158,21 @@ class Worker:
         if queue == self.seen and now - self.looked < self.around.look_s:
             return True
         self.seen, self.looked = queue, now
+        full: dict[str, str] = {}  # back ends that take no more now -> what is waited for
         while not queue.stop_asked and not queue.stopped:
-            entry, with_held, hopeful = next_turn(queue, self.state_of)
+            entry, with_held, hopeful = next_turn(queue, self.state_of, lambda one: self._on(one) in full)
             if with_held != queue:
                 queue = self._hold_broken(queue)
                 continue
             if entry is None:
                 if hopeful or self.children:
-                    self._is_doing(self._under_way() or "waiting for a run that others started")
+                    doing = next((said for said in full.values() if said), "") or self._under_way()
+                    self._is_doing(doing or "waiting for a run that others started")
                 return hopeful
-            device, words = self._free_device()
-            if device is None:
-                self._is_doing(words)
-                return True
-            if not self._begin(entry, device):
+            device, words = self._place(entry)
+            if words is not None:
+                full[self._on(entry)] = words
+            elif not self._begin(entry, device):
                 self.seen = None
             queue = read_queue(self.runs_dir)
         return True
@@ -196,44 +189,23 @@ class Worker:
         names = [child.entry.run_id or "" for child in self.children.values()]
         return f"{len(names)} running: {', '.join(names)}" if names else ""
 
-    def _free_device(self) -> tuple[Device | None, str]:
-        """A device that may take a run now, or what is waited for."""
-        settings = self.around.settings()
-        if settings.flag("queue.hold_on_battery") and self.around.battery():
-            return None, "waiting for mains power (setting queue.hold_on_battery)"
-        devices = list(self.around.devices())
-        taken = {device.name: occupant(device, self.around.claims) for device in devices}
-        free = [device for device in devices if taken[device.name] is None]
-        rows = [row for row in taken.values() if row is not None]
-        # The folder is listed only where it matters: with a device that nobody has claimed.
-        strangers = self._strangers(devices, rows) if free else []
-        if len(free) <= len(strangers):
-            others = [row for row in rows if string(row, "runs") != str(self.runs_dir)]
-            names = strangers + [string(row, "run", 80) or f"process {_pid(row)}" for row in others]
-            return None, f"waiting for a free device: {', '.join(names)} runs" if names else self._under_way()
-        limit = settings.number("queue.hold_above_c")
-        cool = [device for device in free if not limit or (device.temperature_c or 0.0) <= limit]
-        if not cool:
-            hot = free[0]
-            return None, f"waiting for {hot.label} to cool: {hot.temperature_c:.0f} °C, the limit is {limit:.0f}"
-        return cool[0], ""
+    def _on(self, entry: Entry) -> str:
+        return entry.on or self.around.on
 
-    def _strangers(self, devices: Sequence[Device], known: Sequence[Mapping[str, Any]]) -> list[str]:
-        """Runs of this folder that take a device and have not claimed it: started by hand, or sharing one."""
-        ours = {child.entry.run_id for child in self.children.values()} | {string(row, "run") for row in known}
-        pids = {_pid(row) for row in known}
-        on_gpu = devices[0].is_gpu if devices else False
-        found = []
-        for view in list_runs(self.runs_dir):
-            elsewhere = on_gpu and string(view.run_json, "device_kind") == "cpu"
-            if view.is_live and not elsewhere and view.run_id not in ours and view.pid not in pids - {None}:
-                found.append(view.run_id)
-        return found
+    def _place(self, entry: Entry) -> tuple[Device | None, str | None]:
+        """The device that it may take (None: its engine's affair), or in words what is waited for."""
+        if self._on(entry) == LOCAL:
+            ours = {child.entry.run_id or "" for child in self.children.values()}
+            device, words = free_device(self.around, self.runs_dir, ours)
+            return device, words if device is None else None
+        jobs = [child for child in self.children.values() if child.backend.name == self._on(entry)]
+        ahead = sum(not child.entry.where for child in jobs)
+        return None, "" if ahead >= self.around.settings().number("queue.ahead") else None
 
     # One run ----------------------------------------------------------------------------------------------------------
 
-    def _begin(self, entry: Entry, device: Device) -> bool:
-        """Starts an entry's run on a device, or holds it; False if the queue has changed meanwhile."""
+    def _begin(self, entry: Entry, device: Device | None) -> bool:
+        """Starts an entry's run on a device, or holds it; False if the queue has changed meanwhile. None: elsewhere."""
         differs = list(self.around.differs(entry))
         if differs:
             words = "; ".join(differs)[:600]
@@ -241,77 +213,131 @@ class Worker:
             held = replace(entry, state=HELD, held_for=FOR_PINS, reason=words)
             change(self.runs_dir, lambda queue: queue.each(lambda one: held if one == entry else one))
             return True
-        run_id, words_of = self._command(entry)
+        run_id, words_of = command_of(self.runs_dir, entry)
         about = {"runs": str(self.runs_dir), "run": run_id}
-        if not claim(device, identity(), about, self.around.claims):
+        if device is not None and not claim(device, identity(), about, self.around.claims):
             return False
         begun = replace(
-            entry, state=RUNNING, reason="", run_id=run_id, device=device.name, fresh=False,
-            attempts=entry.attempts + 1, started_s=time.time(), ended_s=None,
+            entry, state=RUNNING, reason="", run_id=run_id, device=None if device is None else device.name, fresh=False,
+            attempts=entry.attempts + 1, started_s=time.time(), ended_s=None, job=None, where="",
         )  # fmt: skip
 
         def alter(queue: Queue) -> Queue:
             # Between looking and now somebody may have moved, held or removed it, or asked us to stop.
-            if queue.stop_asked or next_turn(queue, self.state_of)[0] != entry:
+            first = next_turn(queue, self.state_of, lambda one: self._on(one) != self._on(entry))[0]
+            if queue.stop_asked or first != entry:
                 raise _Changed
             return queue.each(lambda one: begun if one.id == entry.id else one)
 
         try:
             change(self.runs_dir, alter)
         except _Changed:
-            release(device, about, self.around.claims)
+            if device is not None:
+                release(device, about, self.around.claims)
             return False
-        self._start(begun, device, words_of, about)
+        if device is None:
+            self._submit(begun, words_of)
+        else:
+            self._start(begun, device, words_of, about)
         return True
-
-    def _command(self, entry: Entry) -> tuple[str, list[str]]:
-        """The run's name, and the words that begin it or take it up again."""
-        data = ["--data", entry.data] if entry.data is not None else []
-        ours = ["--runs", str(self.runs_dir), *data]
-        run_id = None if entry.fresh else entry.run_id
-        layout = RunFolder(self.runs_dir / (run_id or ""))
-        if run_id is not None and layout.run_json.exists():
-            if entry.source is None or newest_first(layout.checkpoints):
-                return run_id, ["resume", run_id, *ours]
-            run_id = None  # its first weights are in the snapshot alone: another run begins with them
-        run_id = run_id or self._free_name(entry.name or new_run_id(entry.experiment))
-        source = ["--from", entry.source] if entry.source is not None else []
-        return run_id, ["run", entry.experiment, *entry.overrides, "--name", run_id, *ours, *source]
-
-    def _free_name(self, name: str) -> str:
-        number, found = 1, name
-        while os.path.lexists(self.runs_dir / found):
-            number += 1
-            found = f"{name[: NAME_MOST - len(str(number)) - 1]}-{number}"
-        return found
 
     def _start(self, entry: Entry, device: Device, words: Sequence[str], about: Mapping[str, Any]) -> None:
         folder = self.runs_dir / (entry.run_id or "")
         there = Path(entry.folder) if entry.folder and os.path.isdir(entry.folder) else None
         environment = {**os.environ, **device.environment()}
         try:
-            process = start_process([*self.command, *words], folder, environment, there)
+            job = self.local.start(Order((*self.command, *words), folder, there, environment))
         except UserError as error:
             release(device, about, self.around.claims)
             self._over(entry, FAILED, error.message, 0.0)
             return
-        self.children[entry.id] = _Child(entry, process, time.monotonic())
-        claim(device, identity(process.pid), about, self.around.claims)
+        self.children[entry.id] = _Child(entry, self.local, job, time.monotonic())
+        claim(device, identity(int(job)), about, self.around.claims)
         what = "resumed" if words[0] == "resume" else "started"
-        self._say(f"{_name(entry)}: {what} as {entry.run_id} on {device.label}, process {process.pid}")
+        self._say(f"{_name(entry)}: {what} as {entry.run_id} on {device.label}, process {job}")
+
+    def _submit(self, entry: Entry, words: Sequence[str]) -> None:
+        """Hands an entry's run to its engine. One that does not take it gets it again later: the error ends us."""
+        there = Path(entry.folder) if entry.folder else None
+        name = self._on(entry)
+        order = Order(
+            (*self.command, *words), self.runs_dir / (entry.run_id or ""), there, code=self.around.code(entry)
+        )
+        try:
+            backend = self._backend(name)
+            job = backend.start(order)
+        except UserError:
+            undone = {"state": WAITING, "attempts": entry.attempts - 1}
+            change(self.runs_dir, lambda queue: queue.changed(entry.id, **undone))
+            raise
+        submitted = replace(entry, job=f"{name}:{job}")
+        change(self.runs_dir, lambda queue: queue.changed(entry.id, job=submitted.job))
+        self.children[entry.id] = _Child(submitted, backend, job, time.monotonic())
+        what = "resumed" if words[0] == "resume" else "started"
+        self._say(f"{_name(entry)}: {what} as {entry.run_id} by {name}, job {job}")
 
     def _collect(self) -> None:
         """Takes note of the runs that have ended. After a signal nothing is noted: the machine may be going down."""
         for child in list(self.children.values()):
             if self.signalled:
                 return
-            if child.process is None:
+            if child.job is None:
                 self._settle(child, watched=True)
-            elif child.process.poll() is not None:
-                del self.children[child.entry.id]
-                view = read_run(self.runs_dir / (child.entry.run_id or ""))
-                state, reason = outcome(view, child.process.returncode)
-                self._over(child.entry, state, reason, time.monotonic() - child.began)
+                continue
+            if child.backend is not self.local and self._is_taken_back(child):
+                continue
+            found = child.backend.state(child.job)
+            if found.where != child.entry.where and found.where:
+                self._has_begun(child, found.where)
+            if found.kind == "unknown":
+                self._is_doing(found.words)
+            elif found.kind == "ended":
+                self._has_ended(child, found)
+            elif found.kind == "lost":
+                self._is_lost(child, found)
+
+    def _is_taken_back(self, child: _Child) -> bool:
+        """Whether somebody held or removed an entry that waited in its engine."""
+        there = read_queue(self.runs_dir).find(child.entry.id)
+        if there is not None and there.state == RUNNING:
+            return False
+        del self.children[child.entry.id]
+        child.backend.stop(child.job or "")
+        self._say(f"{_name(child.entry)}: taken back from {child.backend.name}")
+        return True
+
+    def _has_begun(self, child: _Child, where: str) -> None:
+        child.entry = replace(child.entry, where=where, started_s=time.time())
+        new = {"where": where, "started_s": child.entry.started_s}
+        change(self.runs_dir, lambda queue: queue.changed(child.entry.id, **new))
+        child.began = time.monotonic()
+        self._say(f"{_name(child.entry)}: runs on {where}")
+
+    def _has_ended(self, child: _Child, found: JobState) -> None:
+        del self.children[child.entry.id]
+        view = read_run(self.runs_dir / (child.entry.run_id or ""))
+        state, reason = outcome(view, found.code)
+        if found.code is None and found.words:
+            state, reason = FAILED, found.words
+        self._over(child.entry, state, reason, time.monotonic() - child.began)
+
+    def _is_lost(self, child: _Child, found: JobState) -> None:
+        """A node or an engine is gone. A run that still lives is waited for: it may be writing its checkpoint, and
+        one whose node is merely out of sight must not be begun twice."""
+        view = read_run(self.runs_dir / (child.entry.run_id or ""))
+        if view.is_live and view.state != "stalled":
+            return
+        del self.children[child.entry.id]
+        child.backend.stop(child.job or "")
+        if view.result is not None and not was_cut_off(view):
+            state, reason = outcome(view, None)
+            self._over(child.entry, state, reason, time.monotonic() - child.began)
+            return
+        after = lost(child.entry, view, found.words or "no word from it")
+        self._say(f"{_name(after)} {after.reason}; losses: {after.losses}")
+        new = {key: value for key, value in vars(after).items() if key not in ("id", "after", "after_is_run", "pins")}
+        change(self.runs_dir, lambda queue: queue.changed(after.id, **new))
+        self.seen = None
 
     def _over(self, entry: Entry, state: str, reason: str, lasted_s: float) -> None:
         """An entry's run has ended. One that failed at once stops the queue: the next ones would only do the same."""
@@ -319,7 +345,7 @@ class Worker:
         stop = ""
         if state == FAILED and lasted_s < self.around.quick_s:
             stop = f"{_name(entry)} failed after {max(lasted_s, 0.0):.0f} s: {reason}"
-        ended = {"state": state, "reason": reason, "ended_s": time.time(), "device": None}
+        ended = {"state": state, "reason": reason, "ended_s": time.time(), "device": None, "job": None}
 
         def alter(queue: Queue) -> Queue:
             queue = queue.changed(entry.id, **ended)
@@ -355,10 +381,6 @@ class Worker:
 
 def _name(entry: Entry) -> str:
     return f"{entry.id} ({entry.experiment})"
-
-
-def _pid(row: Mapping[str, Any]) -> int | None:
-    return integer(mapping(row, "process"), "pid")
 
 
 def _why_nothing(queue: Queue) -> str:

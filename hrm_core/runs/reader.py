@@ -72,6 +72,7 @@ class RunView:
     alarms: tuple[Row, ...] = ()
     pid: int | None = None
     heartbeat_age_s: float | None = None
+    where: str = ""  # the back end and the node, empty on this machine
 
     @property
     def run_id(self) -> str:
@@ -332,6 +333,7 @@ def read_run(folder: Path | RunFolder, watch: HeartbeatWatch | None = None) -> R
         alarms=tuple(alarms),
         pid=pid,
         heartbeat_age_s=age_s,
+        where=string(read_json_object(layout.launch_json), "where", 200) or "",
     )
 
 

@@ -83,6 +83,12 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         high=150.0,
         unit="degrees Celsius",
     ),
+    Setting("queue.ray_address", "text", "127.0.0.1:6379", "Where Ray's head listens, for --on ray."),
+    Setting("queue.slurm_partition", "text", "", "Partition for --on slurm; empty: the cluster's default."),
+    Setting("queue.slurm_hours", "number", 24.0, "Time limit of a SLURM job.", low=0.1, high=1e4, unit="hours"),
+    Setting("queue.job_gpus", "number", 1.0, "GPUs that SLURM or Ray gives a run.", low=0.0, high=64.0),
+    Setting("queue.job_cpus", "number", 2.0, "Cores that SLURM or Ray gives a run.", low=1.0, high=256.0),
+    Setting("queue.ahead", "number", 4.0, "How many runs may wait in SLURM or Ray.", low=1.0, high=1e3),
     Setting(
         "archive.budget_gib", "number", 20.0, "Disk budget that pruning the archive keeps to.", high=1e6, unit="GiB"
     ),

@@ -14,9 +14,10 @@ from waiting import wait_for
 
 from hrm_core.runs.devices import CPU, Device
 from hrm_core.runs.locks import lock_holder
+from hrm_core.runs.queue_places import Surroundings
 from hrm_core.runs.queue_records import Code, Entry, Pins, Queue
 from hrm_core.runs.queue_store import change, read_queue, worker_lock_path
-from hrm_core.runs.queue_worker import Surroundings, Worker
+from hrm_core.runs.queue_worker import Worker
 from hrm_core.runs.user_settings import SETTINGS, UserSettings
 
 CODE = Code("c" * 40, "", "0.1.0", "2.13.0")
@@ -58,7 +59,8 @@ WORKER = """
     import sys
     from pathlib import Path
     from hrm_core.runs.devices import Device
-    from hrm_core.runs.queue_worker import Surroundings, Worker
+    from hrm_core.runs.queue_places import Surroundings
+    from hrm_core.runs.queue_worker import Worker
 
     runs, stand_in, claims, devices, quick_s = sys.argv[1:]
     around = Surroundings(
@@ -114,9 +116,10 @@ class Bench:
         settings: Callable[[], UserSettings] = settings_with,
         quick_s: float = 0.0,
         runs: Path | None = None,
+        **more: Any,
     ) -> str:
-        """A worker in this process, to its end; gives why it ended."""
-        around = Surroundings(differs, devices, battery, settings, self.claims, quick_s, 0.02, 0.1)
+        """A worker in this process, to its end; gives why it ended. `more`: of its surroundings."""
+        around = Surroundings(differs, devices, battery, settings, self.claims, quick_s, 0.02, 0.1, **more)
         return Worker(runs or self.runs, [sys.executable, str(self.stand_in)], around).run()
 
     def start(self, *, devices: str = "cpu", quick_s: float = 0.0, runs: Path | None = None) -> subprocess.Popen[bytes]:
