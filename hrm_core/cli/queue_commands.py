@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hrm_core.cli.options import clean, json_option, print_json, print_line, print_table, runs_folder, runs_option
-from hrm_core.cli.queue_words import COLUMNS, as_json_row, cells, entry_lines, headline, why_lines, worker_line
+from hrm_core.cli.queue_words import as_json_row, entry_lines, headline, table, why_lines, worker_line
 from hrm_core.runs.files import parse_object
 from hrm_core.runs.launch import HRM_COMMAND
 
@@ -23,6 +23,15 @@ if TYPE_CHECKING:
 
 _LOOK_S = 120.0
 
+on_option = click.option(
+    "--on", default="local", show_default=True, metavar="local|slurm|ray", help="Where runs that name no place run."
+)
+gpus_option = click.option(
+    "--gpus", type=click.IntRange(0, 64), default=None, metavar="N", help="GPUs of a run (setting queue.job_gpus)."
+)
+cpus_option = click.option(
+    "--cpus", type=click.IntRange(1, 256), default=None, metavar="N", help="Cores of a run (setting queue.job_cpus)."
+)
 entry_argument = click.argument("entry", metavar="ENTRY")
 entries_argument = click.argument("entries", nargs=-1, required=True, metavar="ENTRY...")
 
@@ -46,6 +55,9 @@ def queue() -> None:
 )
 @click.option("--hold", is_flag=True, help="Hold it until `hrm queue hold ENTRY --release`.")
 @click.option("--first", is_flag=True, help="Put it before all others.")
+@click.option(
+    "--on", default="", metavar="local|slurm|ray", help="Where it is to run (default: as `queue start` says)."
+)
 @runs_option
 @click.option("--data", default=None, metavar="FILE", help="The data file.")
 @json_option
@@ -57,6 +69,7 @@ def add(
     source: str | None,
     hold: bool,
     first: bool,
+    on: str,
     runs: Path | None,
     data: str | None,
     as_json: bool,
@@ -70,7 +83,8 @@ def add(
         from hrm_core.recipe.lay import build_recipe
 
         find_source(folder, source, build_recipe(experiment, overrides).recipe)
-    entry = put(folder, experiment, overrides, name=name, after=after, source=source, data=data, hold=hold, first=first)
+    more = {"name": name, "after": after, "source": source, "data": data}
+    entry = put(folder, experiment, overrides, hold=hold, first=first, on=on, **more)
     _say_added(folder, entry, as_json)
 
 
@@ -117,7 +131,7 @@ def list_(runs: Path | None, as_json: bool) -> None:
     print_line(worker_line(there, worker))
     if there.entries:
         print_line()
-        print_table(COLUMNS, [cells(there, entry) for entry in there.in_order])
+        print_table(*table(there))
         lines = why_lines(there.in_order, differs)
         if lines:
             print_line("\n" + "\n".join(lines))
@@ -247,25 +261,87 @@ def remove(entries: tuple[str, ...], ended: bool, runs: Path | None) -> None:
 @queue.command("start")
 @click.option("--foreground", is_flag=True, help="Work in this terminal instead of a session of its own.")
 @click.option("--as-worker", is_flag=True, hidden=True)
+@on_option
+@gpus_option
+@cpus_option
 @runs_option
-def start(foreground: bool, as_worker: bool, runs: Path | None) -> None:
+def start(foreground: bool, as_worker: bool, on: str, gpus: int | None, cpus: int | None, runs: Path | None) -> None:
     """Start the worker: it starts what is to come, one run a device, and ends when nothing is left to run."""
+    from hrm_core.runs.backends.choose import check_backend, open_backend
     from hrm_core.runs.queue_status import read_worker, start_worker
 
     folder = runs_folder(runs)
+    check_backend(on)
     if foreground or as_worker:
         from hrm_core.runs.queue_places import Surroundings
         from hrm_core.runs.queue_worker import Worker
 
-        around = Surroundings(differs=differs_in_child(folder), tell=None if as_worker else print_line)
+        around = Surroundings(
+            differs=differs_in_child(folder),
+            tell=None if as_worker else print_line,
+            on=on,
+            backend=lambda name, place: open_backend(name, place, gpus, cpus),
+        )
         Worker(folder, HRM_COMMAND, around).run()
         return
-    pid = start_worker(folder, [*HRM_COMMAND, "queue", "start", "--as-worker", "--runs", str(folder.resolve())])
+    check_engines(folder, on, gpus, cpus)
+    words = ["--on", on, *(["--gpus", str(gpus)] if gpus is not None else [])]
+    words += ["--cpus", str(cpus)] if cpus is not None else []
+    argv = [*HRM_COMMAND, "queue", "start", "--as-worker", "--runs", str(folder.resolve()), *words]
+    pid = start_worker(folder, argv)
     if pid is None:
         print_line(read_worker(folder).words)
         return
     print_line(f"the queue is being worked on by process {pid}; it goes on when this terminal closes")
     print_line(f"  watch it: hrm queue list --runs {folder}    stop it: hrm queue stop --runs {folder}")
+
+
+def check_engines(folder: Path, on: str, gpus: int | None, cpus: int | None) -> None:
+    """UserError, here and not in the worker's log, if an engine that waiting entries want is not to be had."""
+    from hrm_core.runs.backends.choose import open_backend
+    from hrm_core.runs.queue_records import TO_COME
+    from hrm_core.runs.queue_store import read_queue
+
+    for name in sorted({entry.on or on for entry in read_queue(folder).in_state(*TO_COME)}):
+        backend = open_backend(name, folder, gpus, cpus)
+        try:
+            backend.check()
+        finally:
+            backend.close()
+
+
+@queue.command("ray-start")
+@click.option("--address", default="127.0.0.1:6379", show_default=True, metavar="HOST:PORT", help="Of Ray's head.")
+@click.option("--join", is_flag=True, help="Join the head at that address instead of being it.")
+@gpus_option
+@cpus_option
+def ray_start(address: str, join: bool, gpus: int | None, cpus: int | None) -> None:
+    """Be a node of a Ray cluster in this terminal: with a token, without its dashboard; Ctrl-C ends it."""
+    import os
+
+    from hrm_core.errors import UserError
+    from hrm_core.runs.backends.ray_node import command
+    from hrm_core.runs.backends.ray_setup import (
+        LOOPBACK,
+        has_token,
+        make_token,
+        need_ray,
+        parse_address,
+        ray_environment,
+        token_path,
+    )
+
+    host, port = parse_address(address)
+    need_ray()
+    if not join:
+        make_token()
+    elif not has_token(os.environ):
+        raise UserError(f"there is no token in {token_path()}; copy it from the machine of Ray's head.", 1)
+    if host not in LOOPBACK and not join:
+        print_line(f"Ray will listen on every address of this machine; whoever has {token_path()} runs what he likes.")
+    print_line(f"{'joining' if join else 'starting'} Ray at {host}:{port}; Ctrl-C ends this node")
+    argv = command(address, head=not join, cpus=cpus, gpus=gpus)
+    os.execve(argv[0], argv, ray_environment(os.environ))
 
 
 @queue.command("stop")

@@ -75,6 +75,24 @@ def why_lines(entries: Sequence[Entry], differs: Mapping[str, Sequence[str]]) ->
     return [f"{', '.join(ids)} {words}" for words, ids in said.items()]
 
 
+def table(queue: Queue) -> tuple[tuple[str, ...], list[list[str]]]:
+    """Titles and rows of the list; with the column `where` as soon as an entry is not for this machine."""
+    rows = [cells(queue, entry) for entry in queue.in_order]
+    if not any(entry.where or entry.job or entry.on not in ("", "local") for entry in queue.entries):
+        return COLUMNS, rows
+    place = COLUMNS.index("run")
+    places = [where_words(entry) for entry in queue.in_order]
+    wider = [[*row[:place], words, *row[place:]] for row, words in zip(rows, places, strict=True)]
+    return (*COLUMNS[:place], "where", *COLUMNS[place:]), wider
+
+
+def where_words(entry: Entry) -> str:
+    """Where it runs or ran, else where it waits or is to run; and how many nodes were lost under it."""
+    engine = (entry.job or "").partition(":")[0]
+    words = entry.where or (f"waits in {engine}" if engine else entry.on)
+    return words + (f", {entry.losses} lost" if entry.losses else "")
+
+
 def cells(queue: Queue, entry: Entry) -> list[str]:
     """A row of the list."""
     place = queue.place_of(entry.id)
@@ -105,6 +123,7 @@ def entry_lines(queue: Queue, entry: Entry, differs: Sequence[str]) -> list[str]
         ("from", entry.source or ""),
         ("data", entry.data or ""),
         ("called in", entry.folder),
+        ("where", where_words(entry)),
         ("takes", length(took_s(entry))),
         ("recipe", entry.pins.recipe_hash),
         ("commit", (code.commit or "no checkout") + (f", changes {code.dirty}" if code.dirty else "")),

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from hrm_core.errors import UserError
+from hrm_core.runs.backends.choose import check_backend
+from hrm_core.runs.backends.orders import job_folder, told, withdraw
 from hrm_core.runs.catalogue import find_run
 from hrm_core.runs.layout import RunFolder, check_name
 from hrm_core.runs.queue_pins import code_now, pins_now
@@ -51,10 +53,12 @@ def add(
     data: str | None = None,
     hold: bool = False,
     first: bool = False,
+    on: str = "",
 ) -> Entry:
     """Puts a run at the end (or the beginning) of the queue, today's recipe and code pinned. UserError as `hrm run`.
 
-    `after`: number of an entry or name of a run; `source`: a snapshot to begin from; `data`: the data file.
+    `after`: number of an entry or name of a run; `source`: a snapshot to begin from; `data`: the data file; `on`: the
+    back end it is for, empty: the worker's.
     """
     pins = pins_now(experiment, overrides)
     if data is not None and not os.path.isfile(data):
@@ -74,6 +78,7 @@ def add(
         folder=here,
         predicted_s=predicted_s(runs_dir, pins.recipe_toml),
         added_s=time.time(),
+        on=check_backend(on) if on else "",
     )
     return _put(runs_dir, entry, after, first)
 
@@ -170,9 +175,9 @@ def hold(runs_dir: Path, words: Sequence[str], why: str = "") -> Queue:
     def alter(queue: Queue) -> Queue:
         for word in words:
             entry = entry_of(queue, word)
-            if entry.state not in TO_COME:
+            if entry.state not in TO_COME and not _take_back(runs_dir, entry):
                 raise UserError(f"{entry.id} is {_state(entry)}; only what is to come can be held.")
-            queue = queue.changed(entry.id, state=HELD, held_for=FOR_USER, reason=why[:300] or "held by hand")
+            queue = queue.changed(entry.id, state=HELD, held_for=FOR_USER, reason=why[:300] or "held by hand", job=None)
         return queue
 
     return change(runs_dir, alter)
@@ -233,7 +238,7 @@ def retry(runs_dir: Path, words: Sequence[str], *, fresh: bool = False, everythi
             if entry.state in (RUNNING, DONE):
                 raise UserError(f"{entry.id} is {_state(entry)}; `hrm queue clone {entry.id}` makes another of it.")
             again = replace(entry, state=WAITING, held_for="", reason="", attempts=0, ended_s=None)
-            again = replace(again, fresh=fresh or entry.fresh, pins=pins[entry.id])
+            again = replace(again, fresh=fresh or entry.fresh, pins=pins[entry.id], in_vain=0)
             queue = _inserted(queue, again, 1 if entry.is_over else queue.place_of(entry.id))
         return queue
 
@@ -263,6 +268,7 @@ def clone(
         folder=entry.folder,
         predicted_s=predicted_s(runs_dir, pins.recipe_toml),
         added_s=time.time(),
+        on=entry.on,
     )
     return _put(runs_dir, new, None)
 
@@ -272,7 +278,8 @@ def remove(runs_dir: Path, words: Sequence[str], *, ended: bool = False) -> Queu
 
     def alter(queue: Queue) -> Queue:
         gone = [entry_of(queue, word) for word in words]
-        running = next((entry for entry in gone if entry.state == RUNNING), None)
+        gone_running = [entry for entry in gone if entry.state == RUNNING]
+        running = next((entry for entry in gone_running if not _take_back(runs_dir, entry)), None)
         if running is not None:
             raise UserError(f"{running.id} is running; stop it first: hrm stop {running.run_id}")
         gone += [entry for entry in queue.entries if ended and entry.is_over]
@@ -292,6 +299,17 @@ def remove(runs_dir: Path, words: Sequence[str], *, ended: bool = False) -> Queu
         return replace(queue, entries=tuple(kept))
 
     return change(runs_dir, alter)
+
+
+def _take_back(runs_dir: Path, entry: Entry) -> bool:
+    """Takes a run back that waits in SLURM or Ray; False if it is none, or has begun. The worker ends its job there."""
+    if entry.state != RUNNING or entry.job is None:
+        return False
+    folder = job_folder(runs_dir, entry.job.partition(":")[2])
+    if told(folder) is not None:
+        return False
+    withdraw(folder)
+    return True
 
 
 def _state(entry: Entry) -> str:
