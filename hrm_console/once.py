@@ -47,7 +47,7 @@ def print_once(runs_dir: Path, console: Console | None = None) -> int:
     if not runs:
         rows += wrap("No runs here yet. hrm run demo --detach starts one, hrm-console shows it.", width - 1, indent=" ")
     else:
-        columns = columns_for(width)
+        columns = columns_for(width, view.lines)
         if has_view_line(session, view.trouble):
             rows.append(view_line(session, len(view.lines), total, view.trouble, palette, width))
         rows.append(header_row(columns, palette, session.sort))

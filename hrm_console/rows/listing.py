@@ -49,6 +49,7 @@ class RunLine:
     status: Row = field(default_factory=dict)
     result: Row = field(default_factory=dict)
     run_json: Row = field(default_factory=dict)
+    where: str = ""
 
     @property
     def fraction(self) -> float | None:
@@ -83,6 +84,7 @@ def run_line(view: RunView) -> RunLine:
         status=status,
         result=view.result or {},
         run_json=view.run_json,
+        where=view.where,
     )
 
 

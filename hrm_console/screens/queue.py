@@ -31,6 +31,7 @@ from hrm_core.runs import queue as edits
 from hrm_core.runs.launch import HRM_COMMAND
 from hrm_core.runs.queue_records import HELD, OVER, RUNNING, TO_COME, Entry
 from hrm_core.runs.queue_status import ask_stop
+from hrm_core.runs.queue_turns import any_elsewhere
 
 if TYPE_CHECKING:
     from hrm_console.app import ConsoleApp
@@ -174,7 +175,8 @@ class QueueScreen(Room):
         return self.title_text("queue", width)
 
     def _header(self, width: int) -> Text:
-        return header_row(width, self.app.palette)
+        elsewhere = self.seen is not None and any_elsewhere(self.seen.queue)
+        return header_row(width, self.app.palette, elsewhere)
 
     def _rule(self, width: int) -> Text:
         return Text("─" * width, style=self.app.palette.faint)

@@ -127,7 +127,7 @@ class RunsScreen(Room):
         self.set_class(words.has_view_line(session, self.view.trouble) or self.has_class("-filtering"), "-viewed")
         self.set_class(not self.listed, "-none")
         self.set_class(self.size.height - self._rows_above() < LEAST_ROWS, "-low")
-        columns = columns_for(self.size.width)
+        columns = columns_for(self.size.width, self.listed)
         rows = self.rows.rows(self.listed, columns, app.palette, frozenset(session.marked), session.baseline)
         self.held.show(rows, [line.run_id for line in self.listed])
         if self.listed:
@@ -181,7 +181,7 @@ class RunsScreen(Room):
         return words.view_line(app.session, shown, len(app.runs), self.view.trouble, app.palette, width)
 
     def _header(self, width: int) -> Text:
-        return header_row(columns_for(width), self.app.palette, self.app.session.sort)
+        return header_row(columns_for(width, self.listed), self.app.palette, self.app.session.sort)
 
     def _keys(self, width: int) -> Text:
         return self.keys_text(width, words.hidden_keys(self.line(), self.app.session, bool(self.digest.news)))
@@ -225,7 +225,7 @@ class RunsScreen(Room):
         self.show_runs()
 
     def action_sort(self) -> None:
-        self._remember(sort=next_sort(self.app.session.sort, sort_keys(columns_for(self.size.width))))
+        self._remember(sort=next_sort(self.app.session.sort, sort_keys(columns_for(self.size.width, self.listed))))
 
     def action_sort_reverse(self) -> None:
         self._remember(sort=reversed_sort(self.app.session.sort))

@@ -32,6 +32,15 @@ runs_option = click.option(
     metavar="DIR",
     help="Folder of the runs (default: ./runs, else under ~/.local/share/hrm).",
 )
+on_option = click.option(
+    "--on", default="local", show_default=True, metavar="local|slurm|ray", help="Where runs that name no place run."
+)
+gpus_option = click.option(
+    "--gpus", type=click.IntRange(0, 64), default=None, metavar="N", help="GPUs of a run (setting queue.job_gpus)."
+)
+cpus_option = click.option(
+    "--cpus", type=click.IntRange(1, 256), default=None, metavar="N", help="Cores of a run (setting queue.job_cpus)."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 

@@ -13,7 +13,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hrm_core.cli.options import clean, json_option, print_json, print_line, print_table, runs_folder, runs_option
+from hrm_core.cli.options import (
+    clean,
+    cpus_option,
+    gpus_option,
+    json_option,
+    on_option,
+    print_json,
+    print_line,
+    print_table,
+    runs_folder,
+    runs_option,
+)
 from hrm_core.cli.queue_words import as_json_row, entry_lines, headline, table, why_lines, worker_line
 from hrm_core.runs.files import parse_object
 from hrm_core.runs.launch import HRM_COMMAND
@@ -23,15 +34,6 @@ if TYPE_CHECKING:
 
 _LOOK_S = 120.0
 
-on_option = click.option(
-    "--on", default="local", show_default=True, metavar="local|slurm|ray", help="Where runs that name no place run."
-)
-gpus_option = click.option(
-    "--gpus", type=click.IntRange(0, 64), default=None, metavar="N", help="GPUs of a run (setting queue.job_gpus)."
-)
-cpus_option = click.option(
-    "--cpus", type=click.IntRange(1, 256), default=None, metavar="N", help="Cores of a run (setting queue.job_cpus)."
-)
 entry_argument = click.argument("entry", metavar="ENTRY")
 entries_argument = click.argument("entries", nargs=-1, required=True, metavar="ENTRY...")
 

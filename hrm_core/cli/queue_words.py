@@ -11,6 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hrm_core.runs.queue_turns import any_elsewhere, where_words
+
 if TYPE_CHECKING:
     from hrm_core.runs.queue_records import Entry, Queue
     from hrm_core.runs.queue_status import WorkerView
@@ -78,19 +80,12 @@ def why_lines(entries: Sequence[Entry], differs: Mapping[str, Sequence[str]]) ->
 def table(queue: Queue) -> tuple[tuple[str, ...], list[list[str]]]:
     """Titles and rows of the list; with the column `where` as soon as an entry is not for this machine."""
     rows = [cells(queue, entry) for entry in queue.in_order]
-    if not any(entry.where or entry.job or entry.on not in ("", "local") for entry in queue.entries):
+    if not any_elsewhere(queue):
         return COLUMNS, rows
     place = COLUMNS.index("run")
     places = [where_words(entry) for entry in queue.in_order]
     wider = [[*row[:place], words, *row[place:]] for row, words in zip(rows, places, strict=True)]
     return (*COLUMNS[:place], "where", *COLUMNS[place:]), wider
-
-
-def where_words(entry: Entry) -> str:
-    """Where it runs or ran, else where it waits or is to run; and how many nodes were lost under it."""
-    engine = (entry.job or "").partition(":")[0]
-    words = entry.where or (f"waits in {engine}" if engine else entry.on)
-    return words + (f", {entry.losses} lost" if entry.losses else "")
 
 
 def cells(queue: Queue, entry: Entry) -> list[str]:

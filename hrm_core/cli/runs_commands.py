@@ -97,16 +97,16 @@ def _chosen(views: list[RunView], text: str, order: str) -> list[RunView]:
 
 def _print_runs(views: list[RunView]) -> None:
     """A table in colour where there is a terminal, else plain columns that are never cut."""
-    rows = [words.list_cells(view) for view in views]
+    columns, rows = words.list_table(views)
     if not sys.stdout.isatty():
-        print_table(words.LIST_COLUMNS, rows)
+        print_table(columns, rows)
         return
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for place, name in enumerate(words.LIST_COLUMNS):
+    for place, name in enumerate(columns):
         # Numbers line up at the right; names and alarms give way when the terminal is narrow.
         table.add_column(name, justify="right" if 2 <= place <= 7 else "left", no_wrap=place not in (0, 8))
     for row in rows:

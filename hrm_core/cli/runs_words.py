@@ -7,6 +7,7 @@ Text from files is cleaned where it is printed (`options.print_line`, `options.p
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from hrm_core.runs.files import Row, integer, items, mapping, number, string
@@ -85,7 +86,16 @@ def summary(view: RunView) -> dict[str, Any]:
         "best": view.best,
         "alarms": list(view.alarms),
         "created_utc": string(view.run_json, "created_utc"),
+        "where": view.where,
     }
+
+
+def list_table(views: Sequence[RunView]) -> tuple[tuple[str, ...], list[list[str]]]:
+    """Titles and rows of `hrm list`; with the column `where` as soon as a run is not of this machine."""
+    rows = [list_cells(view) for view in views]
+    if not any(view.where for view in views):
+        return LIST_COLUMNS, rows
+    return (*LIST_COLUMNS, "where"), [[*row, view.where] for row, view in zip(rows, views, strict=True)]
 
 
 def list_cells(view: RunView) -> list[str]:
@@ -122,6 +132,7 @@ def status_lines(view: RunView) -> list[str]:
         f"folder      {view.folder}",
         f"experiment  {view.experiment or 'unknown'}" + _origin(view),
         f"state       {view.state}" + (f": {reason}" if reason else ""),
+        *([f"where       {view.where}"] if view.where else []),
         f"step        {_step_of(view).replace('/', ' of ')}{done}",
     ]
     spent = number(status, "elapsed_s")

@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hrm_core.cli.options import INTERRUPTED, clean, print_line, runs_folder, runs_option
+from hrm_core.cli.options import (
+    INTERRUPTED,
+    clean,
+    cpus_option,
+    gpus_option,
+    on_option,
+    print_line,
+    runs_folder,
+    runs_option,
+)
 from hrm_core.errors import UserError
 
 if TYPE_CHECKING:
@@ -36,7 +45,16 @@ EARLY_STOP = "training.early_stop"
     metavar="M",
     help="Runs of the first one, the control (default: as the others; three times as many is better).",
 )
-@click.option("--jobs", type=click.IntRange(1, 64), default=1, show_default=True, metavar="N", help="Runs at once.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 64),
+    default=None,
+    metavar="N",
+    help="Runs at once (default: 1; elsewhere 64, and the engine decides).",
+)
+@on_option
+@gpus_option
+@cpus_option
 @click.option("--name", default=None, metavar="NAME", help="Name of the sweep (default: made from what it is).")
 @runs_option
 @click.option("--data", "data", type=click.Path(path_type=Path), default=None, metavar="FILE", help="The data file.")
@@ -44,14 +62,19 @@ def sweep(
     words: tuple[str, ...],
     seeds: int,
     control_seeds: int | None,
-    jobs: int,
+    jobs: int | None,
+    on: str,
+    gpus: int | None,
+    cpus: int | None,
     name: str | None,
     runs: Path | None,
     data: Path | None,
 ) -> None:
     """Run experiments with seeds 1 to N each, the first being the control. The same command again goes on."""
     from hrm_core.cli.sweep_jobs import SweepJobs
+    from hrm_core.runs.backends.choose import check_backend, open_backend
     from hrm_core.runs.layout import check_name
+    from hrm_core.runs.queue_pins import code_now
     from hrm_core.runs.sweeps import Sweep, default_name, extend_sweep
 
     experiments = tuple(dict.fromkeys(word for word in words if "=" not in word))
@@ -61,12 +84,16 @@ def sweep(
         raise UserError(f"--data {clean(str(data))}: there is no such file; see `hrm data build`", 1)
     name = check_name(name) if name is not None else default_name(experiments, overrides)
     folder = runs_folder(runs)
+    backend = open_backend(check_backend(on), folder.resolve(), gpus, cpus)
+    backend.check()
+    jobs = jobs or (1 if on == "local" else 64)
     wanted = Sweep(name, experiments, seeds, max(control_seeds or seeds, seeds), overrides)
     here = extend_sweep(folder, wanted)
     missing = [word for word in here.experiments if word not in experiments]
     recipes += check_words(missing, overrides) if missing else []
     files = _data_files(recipes, data)
-    beside = machine_overrides(recipes[0], overrides, jobs)
+    elsewhere = on != "local"
+    beside = node_overrides(overrides, gpus, cpus) if elsewhere else machine_overrides(recipes[0], overrides, jobs)
 
     def words_of(planned: PlannedRun) -> list[str]:
         source = next(recipe.data.source for recipe in recipes if recipe.experiment == planned.experiment)
@@ -84,7 +111,13 @@ def sweep(
             failures.append(outcome)
         print_line(f"{counted[0]} of {len(here.runs)}: {_ending(folder, outcome)}")
 
-    complete = SweepJobs(folder, jobs, words_of, print_line, ended).run(todo)
+    runner = SweepJobs(
+        folder, jobs, words_of, print_line, ended, backend=backend, code=code_now() if elsewhere else None
+    )
+    try:
+        complete = runner.run(todo)
+    finally:
+        backend.close()
     _close(name, complete, failures)
 
 
@@ -115,6 +148,17 @@ def machine_overrides(recipe: Recipe, overrides: Sequence[str], jobs: int) -> li
         return []
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return [f"training.threads={max(1, cores // jobs)}"]
+
+
+def node_overrides(overrides: Sequence[str], gpus: int | None, cpus: int | None) -> list[str]:
+    """What a run that SLURM or Ray gives cores alone needs: to use no more of them."""
+    from hrm_core.runs.backends.choose import resources_of
+    from hrm_core.runs.user_settings import read_settings
+
+    given = resources_of(read_settings(), gpus, cpus)
+    if given.gpus or any(override.partition("=")[0].strip() == "training.threads" for override in overrides):
+        return []
+    return [f"training.threads={given.cpus}"]
 
 
 def _data_files(recipes: Sequence[Recipe], given: Path | None) -> dict[str, Path]:

@@ -1,27 +1,31 @@
 """The processes of a sweep: at most so many at once, each a run; a signal stops them all with a checkpoint.
 
-Command-line room: planned runs -> child processes `hrm run` or `hrm resume`, one outcome a run. A run that another
-process is at work on (a sweep whose parent was killed) is waited for, not started twice. The children are sessions of
-their own, so that one Ctrl-C reaches them once, through here. What runs a sweep has is `hrm_core.runs.sweeps`'s affair.
+Command-line room: planned runs -> processes `hrm run` or `hrm resume` of a back end, one outcome a run. A run that
+another process is at work on (a sweep whose parent was killed) is waited for, not started twice; one whose node was
+lost is taken up again. The children are sessions of their own, so that one Ctrl-C reaches them once, through here. What
+runs a sweep has is `hrm_core.runs.sweeps`'s affair.
 """
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import final
 
 from hrm_core.errors import UserError
+from hrm_core.runs.backends.base import LOCAL, Backend, JobState, Order
+from hrm_core.runs.backends.local import LocalBackend
 from hrm_core.runs.control import request
-from hrm_core.runs.launch import HRM_COMMAND, start_process
+from hrm_core.runs.launch import HRM_COMMAND
 from hrm_core.runs.layout import RunFolder
-from hrm_core.runs.reader import output_tail, read_run
+from hrm_core.runs.queue_records import Code
+from hrm_core.runs.queue_turns import MOST_IN_VAIN, was_cut_off
+from hrm_core.runs.reader import LIVING, output_tail, read_run
 from hrm_core.runs.signals import answered
 from hrm_core.runs.sweeps import PlannedRun
 
@@ -44,8 +48,9 @@ class Outcome:
 @dataclass
 class _Job:
     planned: PlannedRun
-    process: subprocess.Popen[bytes] | None  # None: somebody else's process, which is waited for
+    job: str | None  # None: somebody else's process, which is waited for
     began: float
+    found: JobState = field(default_factory=lambda: JobState("waiting"))
 
 
 @final
@@ -60,6 +65,8 @@ class SweepJobs:
         tell: Callable[[str], None],
         ended: Callable[[Outcome], None],
         command: Sequence[str] = HRM_COMMAND,
+        backend: Backend | None = None,
+        code: Code | None = None,
     ) -> None:
         self.runs_dir = runs_dir
         self.jobs = jobs
@@ -67,6 +74,9 @@ class SweepJobs:
         self.tell = tell
         self.ended = ended
         self.command = command
+        self.backend = backend or LocalBackend()
+        self.code = code
+        self.losses: dict[str, list[int]] = {}  # of each run the steps at which its nodes were lost
         self.signals = 0
         self._passed_on = 0
 
@@ -80,9 +90,14 @@ class SweepJobs:
                     self._begin(waiting.popleft(), running)
                 time.sleep(POLL_S)
                 self._pass_signals_on(running)
-                for job in [job for job in running if self._is_over(job)]:
+                for job in list(running):
+                    if not self._is_over(job):
+                        continue
                     running.remove(job)
-                    self.ended(self._outcome(job))
+                    if self._goes_on(job):
+                        self._begin(job.planned, running)
+                    else:
+                        self.ended(self._outcome(job))
         return not self.signals
 
     def _begin(self, planned: PlannedRun, running: list[_Job]) -> None:
@@ -98,24 +113,45 @@ class SweepJobs:
         else:
             words = ["run", planned.experiment, *self.words_of(planned), "--name", planned.name, *ours]
         try:
-            process = start_process([*self.command, *words], layout)
+            here = None if self.backend.name == LOCAL else Path.cwd()
+            job = self.backend.start(Order((*self.command, *words), layout.path, here, None, self.code))
         except UserError as error:
             self.ended(Outcome(planned, "failed", error.message, 0.0))
             return
-        self.tell(f"{planned.name}: {'resumed' if words[0] == 'resume' else 'started'}, process {process.pid}")
-        running.append(_Job(planned, process, time.monotonic()))
+        what = "process" if self.backend.name == LOCAL else f"{self.backend.name} job"
+        self.tell(f"{planned.name}: {'resumed' if words[0] == 'resume' else 'started'}, {what} {job}")
+        running.append(_Job(planned, job, time.monotonic()))
 
     def _is_over(self, job: _Job) -> bool:
-        if job.process is not None:
-            return job.process.poll() is not None
-        return not read_run(self.runs_dir / job.planned.name).is_live
+        layout = RunFolder(self.runs_dir / job.planned.name)
+        if job.job is None:
+            return not read_run(layout).is_live
+        before, job.found = job.found, self.backend.state(job.job)
+        if job.found.kind == "unknown" and before.kind != "unknown":
+            self.tell(job.found.words)
+        # Of a node that is lost the run may still live: it writes its checkpoint, or is out of sight only.
+        lives_on = job.found.kind == "lost" and read_run(layout).state in LIVING
+        return job.found.kind in ("ended", "lost") and not lives_on
+
+    def _goes_on(self, job: _Job) -> bool:
+        """Whether a run is taken up again: its node was lost, and not time after time at the same step."""
+        view = read_run(self.runs_dir / job.planned.name)
+        if job.found.kind != "lost" or self.signals or (view.result is not None and not was_cut_off(view)):
+            return False
+        steps = self.losses.setdefault(job.planned.name, [])
+        steps.append(view.step or 0)
+        node = f" ({job.found.where})" if job.found.where else ""
+        self.tell(f"{job.planned.name}: its node{node} was lost at step {steps[-1]}: {job.found.words}")
+        return len(steps) <= MOST_IN_VAIN or len(set(steps[-MOST_IN_VAIN - 1 :])) > 1
 
     def _outcome(self, job: _Job) -> Outcome:
         layout = RunFolder(self.runs_dir / job.planned.name)
         view = read_run(layout)
         seconds = time.monotonic() - job.began
         reason = str((view.result or {}).get("reason") or "")
-        code = job.process.returncode if job.process is not None else 0
+        code = job.found.code or 0
+        if job.found.kind == "ended" and job.found.code is None and job.found.words:
+            return Outcome(job.planned, "failed", job.found.words, seconds)
         if view.state == "finished" and not code:
             return Outcome(job.planned, "finished", reason, seconds)
         said = output_tail(layout, 2)
@@ -136,14 +172,11 @@ class SweepJobs:
         if running:
             self.tell(f"{'stopping, with a checkpoint' if first else 'ending at once'}: {names}")
         for job in running:
-            if job.process is None:
-                if first:
-                    with suppress(UserError, OSError):
-                        request(RunFolder(self.runs_dir / job.planned.name), "stop")
+            if job.job is not None:
+                self.backend.stop(job.job, at_once=not first)
             elif first:
-                job.process.terminate()
-            else:
-                job.process.kill()
+                with suppress(UserError, OSError):
+                    request(RunFolder(self.runs_dir / job.planned.name), "stop")
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

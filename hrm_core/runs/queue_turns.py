@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, final
 
+from hrm_core.runs.backends.base import LOCAL
 from hrm_core.runs.files import mapping, modified_s, string
 from hrm_core.runs.launch import identity
 from hrm_core.runs.layout import RunFolder
@@ -194,3 +195,15 @@ def lost(entry: Entry, view: RunView, words: str) -> Entry:
         return replace(again, state=FAILED, reason=reason[:300], ended_s=ended_at_s(view))
     reason = f"its node{node} was lost at step {step}: {words}; goes on from its last checkpoint"
     return replace(again, state=WAITING, reason=reason[:300])
+
+
+def any_elsewhere(queue: Queue) -> bool:
+    """Whether anything in the queue is not for this machine, so that lists say where."""
+    return any(entry.where or entry.job or entry.on not in ("", LOCAL) for entry in queue.entries)
+
+
+def where_words(entry: Entry) -> str:
+    """Where it runs or ran, else where it waits or is to run; and how many nodes were lost under it."""
+    engine = (entry.job or "").partition(":")[0]
+    words = entry.where or (f"waits in {engine}" if engine else entry.on)
+    return words + (f", {entry.losses} lost" if entry.losses else "")

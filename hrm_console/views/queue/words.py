@@ -15,10 +15,11 @@ from hrm_console.theme import Palette
 from hrm_console.views.queue.look import Seen
 from hrm_console.words import NOTHING, count, duration, middle, plain, wrap
 from hrm_core.runs.queue_records import DONE, FAILED, HELD, RUNNING, STOPPED, TO_COME, WAITING, Entry
+from hrm_core.runs.queue_turns import any_elsewhere, where_words
 
 MARKS = {WAITING: "○", HELD: "‖", RUNNING: "●", DONE: "✓", STOPPED: "■", FAILED: "✗"}
 DIFFERS = "≠"
-STATE_WIDTH, ID_WIDTH, AFTER_WIDTH, TIME_WIDTH = 11, 4, 9, 10
+STATE_WIDTH, ID_WIDTH, AFTER_WIDTH, TIME_WIDTH, WHERE_WIDTH = 11, 4, 9, 10, 16
 
 
 def state_style(state: str, palette: Palette) -> str:
@@ -47,21 +48,25 @@ def name_words(entry: Entry) -> str:
     return entry.run_id or entry.name or ""
 
 
-def widths(width: int) -> tuple[int, int, int]:
+def widths(width: int, elsewhere: bool = False) -> tuple[int, int, int]:
     """Cells for experiment, changes and run: the run where there is room, else it is in the words below."""
-    rest = max(width - 3 - STATE_WIDTH - ID_WIDTH - 2 - AFTER_WIDTH - TIME_WIDTH, 12)
+    rest = max(
+        width - 3 - STATE_WIDTH - ID_WIDTH - 2 - AFTER_WIDTH - TIME_WIDTH - (WHERE_WIDTH if elsewhere else 0), 12
+    )
     run = min(36, rest // 3) if width >= 110 else 0
     experiment = max(8, min(16, rest // 4))
     return experiment, max(rest - run - experiment - 2 - (1 if run else 0), 4), run
 
 
-def header_row(width: int, palette: Palette) -> Text:
-    """The titles of the list."""
-    experiment, changes, run = widths(width)
+def header_row(width: int, palette: Palette, elsewhere: bool = False) -> Text:
+    """The titles of the list; `elsewhere`: entries are not all for this machine."""
+    experiment, changes, run = widths(width, elsewhere)
     cells = [f"{'state':<{STATE_WIDTH}}", f"{'id':>{ID_WIDTH - 1}} ", f"{'experiment':<{experiment}.{experiment}} "]
     cells.append(f"{'changes':<{changes}} ")
     if run:
         cells.append(f"{'run':<{run}} ")
+    if elsewhere:
+        cells.append(f"{'where':<{WHERE_WIDTH}}")
     cells += [f"{'after':<{AFTER_WIDTH}}", f"{'takes':>{TIME_WIDTH}}"]
     row = Text(" " + "".join(cells), style=palette.muted, no_wrap=True, end="")
     row.truncate(width)
@@ -70,7 +75,8 @@ def header_row(width: int, palette: Palette) -> Text:
 
 def entry_row(entry: Entry, seen: Seen, line: RunLine | None, palette: Palette, width: int) -> Text:
     """One entry on one line."""
-    experiment, changes, run = widths(width)
+    elsewhere = any_elsewhere(seen.queue)
+    experiment, changes, run = widths(width, elsewhere)
     over = entry.is_over
     text = palette.muted if over else palette.text
     place = seen.queue.place_of(entry.id)
@@ -87,6 +93,8 @@ def entry_row(entry: Entry, seen: Seen, line: RunLine | None, palette: Palette, 
     row.append_text(_cell(changes_words(entry, room), room + 1, text))
     if run:
         row.append_text(_cell(middle(name_words(entry), run), run + 1, palette.muted))
+    if elsewhere:
+        row.append_text(_cell(middle(where_words(entry) or "local", WHERE_WIDTH - 1), WHERE_WIDTH, palette.muted))
     row.append_text(_cell(middle(entry.after or "", AFTER_WIDTH - 1), AFTER_WIDTH, palette.muted))
     row.append(time_words(entry, line).rjust(TIME_WIDTH), text)
     row.truncate(max(0, width))
@@ -159,6 +167,8 @@ def detail_rows(entry: Entry, seen: Seen, line: RunLine | None, palette: Palette
         about.append(f"from {entry.source}")
     if entry.attempts > 1:
         about.append(f"started {entry.attempts} times")
+    if where_words(entry):
+        about.append(f"where: {where_words(entry)}")
     if entry.device and entry.state == RUNNING:
         about.append(f"on {entry.device}")
     commit = (entry.pins.code.commit or "no checkout")[:8] + (" with changes" if entry.pins.code.dirty else "")

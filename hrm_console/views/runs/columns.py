@@ -108,6 +108,10 @@ def _best_exact(line: RunLine) -> float | None:
     return finite(best.get("value")) if best.get("metric", "exact") == "exact" else None
 
 
+def _where(line: RunLine, width: int, palette: Palette) -> Text:
+    return plain(middle(line.where or "local", width), palette.muted)
+
+
 COLUMNS = (
     Column("state", 10, 0, _state, "state", right=False),
     Column("run", NAME_LEAST, 0, _name, "name", right=False),
@@ -121,15 +125,20 @@ COLUMNS = (
     Column("best%", 6, 10, _number(_best_exact, share), "best"),
     Column("ETA", 6, 6, _number(lambda line: line.eta_s, duration), "eta"),
     Column("begun", 12, 11, _begun, "age", right=False),
+    Column("where", 14, 6, _where, right=False),
     Column("", 3, 7, _alarms, "alarms", right=False),
 )
 
 
-def columns_for(width: int) -> list[Column]:
-    """The columns that fit, in the order of the table, with what is over given to the name and the alarms."""
+def columns_for(width: int, lines: Sequence[RunLine] = ()) -> list[Column]:
+    """The columns that fit, in the order of the table, with what is over given to the name and the alarms. Where runs
+    are is said as soon as one of them is not of this machine."""
+    elsewhere = any(line.where for line in lines)
     chosen: list[Column] = []
     room = width - LEAD - SCROLL_BAR
     for column in sorted(COLUMNS, key=lambda column: column.rank):
+        if column.cell is _where and not elsewhere:
+            continue
         kept = NAME_ROOMY - NAME_LEAST if column.rank >= LUXURY else 0
         if column.rank == 0 or room - kept >= column.width + 1:
             chosen.append(column)

@@ -73,8 +73,9 @@ class Backend(ABC):
         """What has become of it."""
 
     @abstractmethod
-    def stop(self, job: str) -> None:
-        """Takes back a job that waits, and ends one that runs: SIGTERM, by which a run writes its checkpoint."""
+    def stop(self, job: str, *, at_once: bool = False) -> None:
+        """Takes back a job that waits, and ends one that runs: SIGTERM, by which a run writes its checkpoint.
+        `at_once`: without one, where the back end can."""
 
     @abstractmethod
     def close(self) -> None:

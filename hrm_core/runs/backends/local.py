@@ -37,13 +37,10 @@ class LocalBackend(Backend):
         code = process.poll()
         return JobState("running") if code is None else JobState("ended", code)
 
-    def stop(self, job: str) -> None:
-        """SIGTERM."""
-        self._children[job].terminate()
-
-    def kill(self, job: str) -> None:
-        """SIGKILL."""
-        self._children[job].kill()
+    def stop(self, job: str, *, at_once: bool = False) -> None:
+        """SIGTERM, or SIGKILL."""
+        process = self._children[job]
+        process.kill() if at_once else process.terminate()
 
     def close(self) -> None:
         """Children go on."""

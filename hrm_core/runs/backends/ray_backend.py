@@ -119,7 +119,7 @@ class RayBackend(Backend):
             except UserError:
                 self.close()
 
-    def stop(self, job: str) -> None:
+    def stop(self, job: str, *, at_once: bool = False) -> None:
         """Withdraws it, and ends its actor: the process that watches the run then sends it SIGTERM."""
         withdraw(job_folder(self._runs_dir, job))
         self._forget(job)

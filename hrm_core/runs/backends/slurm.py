@@ -109,7 +109,7 @@ class SlurmBackend(Backend):
             known = self._jobs[job] = kind(folder=str(folder.path / "submitit"), job_id=number)
         return str(known.state).split(" ", maxsplit=1)[0].rstrip("+") or "UNKNOWN"
 
-    def stop(self, job: str) -> None:
+    def stop(self, job: str, *, at_once: bool = False) -> None:
         """Withdraws it; `scancel` where it was submitted."""
         withdraw(job_folder(self._runs_dir, job))
         known = self._jobs.get(job)
