@@ -18,6 +18,7 @@ from hrm_core.api.results import RunResult, RunView
 from hrm_core.api.watching import Watch, disk_told, silent
 from hrm_core.errors import UserError
 from hrm_core.runs.text import clean
+from hrm_core.runs.world import ALONE, World
 
 if TYPE_CHECKING:
     from hrm_core.recipe.lay import ResolvedRecipe
@@ -78,8 +79,10 @@ def find_source(runs_dir: Path, word: str, recipe: Recipe) -> Path:
 
 
 @disk_told()
-def carry_out(run: NewRun, say: Callable[[str], None] = _unheard, watch: Watch = silent) -> RunResult:
-    """Trains a checked run to its end; `say` hears the lines of its log."""
+def carry_out(
+    run: NewRun, say: Callable[[str], None] = _unheard, watch: Watch = silent, world: World = ALONE
+) -> RunResult:
+    """Trains a checked run to its end; `say` hears the lines of its log. `world`: this is rank 0 of so many."""
     if threading.current_thread() is not threading.main_thread():
         raise UserError("a run answers signals, which only the main thread gets: start it there, or use `hrm run`")
     path = ensure_data(run.resolved.recipe.data.source, run.data, watch)
@@ -88,7 +91,7 @@ def carry_out(run: NewRun, say: Callable[[str], None] = _unheard, watch: Watch =
 
     say(f"run {run.folder.name} in {run.folder}")
     with _process_as_it_was():
-        state = start_run(run.folder, run.resolved, path, say, snapshot=run.snapshot)
+        state = start_run(run.folder, run.resolved, path, say, snapshot=run.snapshot, world=world)
     return RunResult(run.folder.name, run.folder, state, RunView(read_run(run.folder)))
 
 

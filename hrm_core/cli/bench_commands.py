@@ -16,6 +16,7 @@ from hrm_core.cli.bench_gpu_command import gpu_all
 from hrm_core.cli.bench_kernels_commands import aot, kernels, tune
 from hrm_core.cli.bench_memory_command import memory
 from hrm_core.cli.bench_saving_command import saving
+from hrm_core.cli.bench_scale_command import scale
 from hrm_core.cli.bench_techniques_command import techniques
 from hrm_core.cli.options import json_option, print_json, print_line, print_table
 from hrm_core.cli.run_commands import ensure_data
@@ -26,7 +27,7 @@ def bench() -> None:
     """Measure speed on this machine."""
 
 
-for command in (kernels, tune, gpu_all, aot, memory, techniques, saving, console, deploy):
+for command in (kernels, tune, gpu_all, aot, memory, techniques, saving, scale, console, deploy):
     bench.add_command(command)
 
 

@@ -6,6 +6,7 @@ heavy imports are inside the functions.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import click
 
 from hrm_core.cli.options import clean, print_line, progress, runs_folder, runs_option
 from hrm_core.errors import UserError
+from hrm_core.runs.world import World, world_for
 
 
 def ensure_data(source: str, given: Path | None) -> Path:
@@ -35,11 +37,32 @@ def _say_how_to_watch(name: str, folder: Path) -> None:
     print_line(f"  watch it: hrm-console --runs {folder.parent}    stop it: hrm stop {name} --runs {folder.parent}")
 
 
+gpus_option = click.option(
+    "--gpus",
+    type=click.IntRange(1, 1024),
+    default=None,
+    metavar="N",
+    help="Train on N GPUs of this machine together (with training.device=cpu: in N processes).",
+)
+
+
+def _world(gpus: int | None) -> World:
+    """The ranks of the run that this process is to lead; as another rank it follows, and ends with that."""
+    world = world_for(gpus, os.environ)
+    if world.rank:
+        from hrm_core.training.follower import follow
+
+        follow(world)
+        sys.exit(0)
+    return world
+
+
 @click.command("run")
 @click.argument("experiment")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--name", default=None, metavar="NAME", help="Name of the run (default: experiment, date and letters).")
 @click.option("--detach", is_flag=True, help="Start it as a session of its own, and return.")
+@gpus_option
 @runs_option
 @click.option("--data", "data", type=click.Path(path_type=Path), default=None, metavar="FILE", help="The data file.")
 @click.option(
@@ -54,6 +77,7 @@ def run(
     overrides: tuple[str, ...],
     name: str | None,
     detach: bool,
+    gpus: int | None,
     runs: Path | None,
     data: Path | None,
     source: str | None,
@@ -64,15 +88,17 @@ def run(
     """
     from hrm_core.api.run_folders import carry_out, new_run
 
+    world = _world(gpus)
     made = new_run(experiment, overrides, name, runs, data, source)
     if detach:
         folder = made.folder
         words = ["run", experiment, *overrides, "--name", folder.name, "--runs", str(folder.parent.resolve())]
+        words += ["--gpus", str(gpus)] if gpus is not None else []
         words += ["--from", str(made.snapshot.resolve())] if made.snapshot is not None else []
         start_detached(folder, words + (["--data", str(data.absolute())] if data else []))
         _say_how_to_watch(folder.name, folder)
         return
-    sys.exit(1 if carry_out(made, print_line, progress).state == "failed" else 0)
+    sys.exit(1 if carry_out(made, print_line, progress, world).state == "failed" else 0)
 
 
 def _refuse_missing_data(name: str, began_with: str | None, given: Path | None) -> None:
@@ -91,16 +117,23 @@ def _refuse_missing_data(name: str, began_with: str | None, given: Path | None) 
 @click.argument("run")
 @click.argument("overrides", nargs=-1, metavar="[training.max_steps=N]")
 @click.option("--detach", is_flag=True, help="Start it as a session of its own, and return.")
+@gpus_option
 @runs_option
 @click.option("--data", "data", type=click.Path(path_type=Path), default=None, metavar="FILE", help="The data file.")
-def resume(run: str, overrides: tuple[str, ...], detach: bool, runs: Path | None, data: Path | None) -> None:
-    """Go on with RUN from its last checkpoint; training.max_steps=N makes it longer."""
+def resume(
+    run: str, overrides: tuple[str, ...], detach: bool, gpus: int | None, runs: Path | None, data: Path | None
+) -> None:
+    """Go on with RUN from its last checkpoint; training.max_steps=N makes it longer.
+
+    With any number of GPUs, whatever it had before.
+    """
     from hrm_core.runs.catalogue import find_run
     from hrm_core.runs.files import read_json_object, string
     from hrm_core.runs.formats import RUN_FORMAT, refuse_newer
     from hrm_core.runs.layout import RunFolder
     from hrm_core.runs.locks import holder
 
+    world = _world(gpus)
     folder = find_run(runs_folder(runs), run).path
     run_json = read_json_object(RunFolder(folder).run_json)
     refuse_newer(run_json, RUN_FORMAT, f"run {folder.name}")
@@ -110,6 +143,7 @@ def resume(run: str, overrides: tuple[str, ...], detach: bool, runs: Path | None
     _refuse_missing_data(folder.name, string(run_json, "data"), data)
     if detach:
         words = ["resume", folder.name, *overrides, "--runs", str(folder.parent.resolve())]
+        words += ["--gpus", str(gpus)] if gpus is not None else []
         start_detached(folder, words + (["--data", str(data.absolute())] if data else []))
         _say_how_to_watch(folder.name, folder)
         return
@@ -120,4 +154,4 @@ def resume(run: str, overrides: tuple[str, ...], detach: bool, runs: Path | None
         refuse_harmful(Path(began_with))
     from hrm_core.training.session import resume_run
 
-    sys.exit(1 if resume_run(folder, overrides, data, print_line) == "failed" else 0)
+    sys.exit(1 if resume_run(folder, overrides, data, print_line, world) == "failed" else 0)

@@ -147,7 +147,7 @@ class Curriculum:
         device = bench.model.device
         bench.lanes.clear()  # the old ones go before the new ones take memory
         moved = {side: pairs.to(device) for side, pairs in pairs_by_side.items()}
-        bench.lanes[:] = build_lanes(moved, bench.recipe, bench.model.dtype)
+        bench.lanes[:] = build_lanes(moved, bench.recipe, bench.model.dtype, bench.share)
         for lane in bench.lanes:
             lane.number += LANE_NUMBERS * stage
 

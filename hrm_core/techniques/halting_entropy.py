@@ -66,7 +66,7 @@ class HaltingEntropy:
 
     def attach(self, lane: LaneState) -> None:
         """One number a slot."""
-        lane.buffers[SURVIVAL] = torch.ones(lane.num_slots, device=lane.slots.device)
+        lane.buffers[SURVIVAL] = torch.ones(lane.count, device=lane.slots.device)
 
     def admitted(self, lane: LaneState, admission: Admission) -> None:
         """A new sample has survived everything."""
@@ -117,4 +117,5 @@ class HaltingEntropy:
             decided=self.decided,
             row=self.row,
             tensors={"sums": self.sums},
+            summed=(self.sums,),
         )

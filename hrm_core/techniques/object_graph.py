@@ -53,7 +53,7 @@ class ObjectGraphView:
         device = lane["tokens"].device
         self.maps[lane] = torch.from_numpy(found).to(device), max(1, int(found.max(initial=0)))
         lane.buffers["object_graph_labels"] = torch.zeros_like(lane["tokens"], dtype=torch.int16)
-        lane.buffers["object_graph_shown"] = torch.zeros(lane.num_slots, dtype=torch.bool, device=device)
+        lane.buffers["object_graph_shown"] = torch.zeros(lane.count, dtype=torch.bool, device=device)
 
     def admitted(self, lane: LaneState, admission: Admission) -> None:
         """Draws who sees the graph, lays the label maps, and leaves only the nodes' tokens there."""

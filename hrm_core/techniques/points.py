@@ -20,7 +20,7 @@ from torch import Tensor
 from hrm_core.data.dataset import Dataset
 from hrm_core.data.streams import Admission
 from hrm_core.learning.flat import FlatParameters
-from hrm_core.learning.lanes import LaneState
+from hrm_core.learning.lanes import WHOLE, LaneState, Share
 from hrm_core.learning.optimizers import TrunkOptimizer
 from hrm_core.model.hrm import HRM
 from hrm_core.model.segment import Carry, Regularisation, TrunkWeights
@@ -31,7 +31,8 @@ from triton_kernels.fused_update import Measure, Noise
 
 
 class Bench(NamedTuple):
-    """What a technique is built from. `lanes` is the step's own list: a stage replaces its items in place."""
+    """What a technique is built from. `lanes` is the step's own list: a stage replaces its items in place.
+    `share`: which slots of every lane are this process's."""
 
     recipe: Recipe
     model: HRM
@@ -40,6 +41,7 @@ class Bench(NamedTuple):
     trunk: TrunkOptimizer
     dataset: Dataset
     timeline: Timeline
+    share: Share = WHOLE
 
 
 class LossView(NamedTuple):
@@ -90,6 +92,7 @@ class Plug:
     `loss_spike`), `validated` (an evaluation row), `evaluation_weights`, `pace` (mean seconds of a step over the run's
     seconds, given those of a step now: where steps get slower), and for checkpoints `tensors`, `remember` and `recall`
     (plain values; called before tensors are loaded), `save_files`, `load_files`.
+    `summed`: those of `tensors` that count what this process's slots did: several processes add them up.
     `scratch`: tensors that the step changes and `save_files` saves; a capture puts them back like the others.
     """
 
@@ -116,6 +119,7 @@ class Plug:
     weights_name: Callable[[], str | None] | None = None
     pace: Callable[[float, float], float] | None = None
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    summed: Sequence[Tensor] = ()
     scratch: Callable[[], Mapping[str, Tensor]] | None = None
     remember: Callable[[], dict[str, Any]] | None = None
     recall: Callable[[Mapping[str, Any]], None] | None = None
@@ -278,6 +282,10 @@ class Techniques:
     def tensors(self) -> dict[str, Tensor]:
         """State by name, for checkpoints and captures; lane buffers are the lanes'."""
         return {f"{plug.name}.{name}": value for plug in self.plugs for name, value in plug.tensors.items()}
+
+    def summed(self) -> list[Tensor]:
+        """Counts of this process's slots alone."""
+        return [tensor for plug in self.plugs for tensor in plug.summed]
 
     def scratch(self) -> list[Tensor]:
         """What the step changes beside `tensors`, kept in files of the techniques' own."""

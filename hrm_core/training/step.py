@@ -30,6 +30,7 @@ from hrm_core.model.hrm import HRM
 from hrm_core.model.segment import Carry, TrunkWeights, reasoning_segment
 from hrm_core.recipe.schema import Recipe
 from hrm_core.techniques.points import LossView, Techniques
+from hrm_core.training.crew import Crew
 from triton_kernels import act_halting
 from triton_kernels.act_halting import halting_logits
 from triton_kernels.fused_update import measure_gradients
@@ -52,6 +53,10 @@ class Sum(IntEnum):
     GRADIENT_NORM = 9
     CLIPPED = 10
     NONFINITE = 11
+
+
+# The places before this one count slots; those from here on count steps, which are the same for all processes.
+OF_SLOTS = Sum.STEPS
 
 
 @final
@@ -87,6 +92,7 @@ class StepParts(NamedTuple):
     copies: WeightCopies | None = None
     techniques: Techniques = Techniques()
     limit: PieceLimit | None = None  # `training.batch`, or less after memory ran out
+    crew: Crew | None = None  # the other processes that train this run, where there are any
 
     @property
     def largest_piece(self) -> int:
@@ -252,9 +258,12 @@ def update(parts: StepParts) -> None:
     average = parts.average.count_step(keep)
     parts.trunk.clip_and_update(parts.scalars.lr, measured, average, parts.techniques.noise(measured))
     if parts.model.rows.kind != "none":
-        index = torch.cat([parts.model.rows.index(lane.identity()) for lane in parts.lanes])
-        gradients = torch.cat([lane.row_gradients for lane in parts.lanes]).nan_to_num(0.0, 0.0, 0.0)
-        parts.rows.update(index, gradients, parts.scalars.schedule, keep)
+        if parts.crew is None:
+            index = torch.cat([parts.model.rows.index(lane.identity()) for lane in parts.lanes])
+            gradients = torch.cat([lane.row_gradients for lane in parts.lanes])
+        else:
+            index, gradients = parts.crew.index, parts.crew.gradients
+        parts.rows.update(index, gradients.nan_to_num(0.0, 0.0, 0.0), parts.scalars.schedule, keep)
     parts.average.take_rows(average)
     sums[Sum.STEPS] += 1
     sums[Sum.GRADIENT_NORM] += norm.nan_to_num(0.0, 0.0, 0.0)
@@ -271,15 +280,24 @@ def begin(parts: StepParts) -> None:
 
 def step_lane(parts: StepParts, lane: LaneState) -> None:
     """Advances every slot of one lane one segment; the gradients are added to those of the lanes before."""
+    if not lane.count:
+        return  # more processes than slots: the others have them
     with torch.no_grad():
         admit(lane, parts.recipe, parts.techniques)
     for piece in lane.pieces(parts.largest_piece):
         advance(parts, lane, piece)
 
 
+def exchange(parts: StepParts) -> None:
+    """Brings the gradients of all processes that train this run together. No graph captures it."""
+    if parts.crew is not None:
+        parts.crew.exchange(parts)
+
+
 def train_step(parts: StepParts) -> None:
-    """Advances every slot one segment and updates the weights once. `graphs.py` captures these three kinds of work."""
+    """Advances every slot one segment and updates the weights once. `graphs.py` captures all but the exchange."""
     begin(parts)
     for lane in parts.lanes:
         step_lane(parts, lane)
+    exchange(parts)
     update(parts)

@@ -20,13 +20,14 @@ from hrm_core.runs.writer import RunWriter
 from hrm_core.techniques.points import Event
 from hrm_core.training.board import Board
 from hrm_core.training.graphs import make_step
+from hrm_core.training.leading import Leading
 from hrm_core.training.mail import Mail
 from hrm_core.training.measures import metrics_row, row_words, take_sums
 from hrm_core.training.plan import MEASURED_STEPS, make_plan, measured_plan
 from hrm_core.training.policy import Policy
 from hrm_core.training.progress import Progress
 from hrm_core.training.saving import Saver
-from hrm_core.training.shortage import begin_anew, clear_step, halve_pieces, is_out_of_memory
+from hrm_core.training.shortage import begin_anew, clear_step, halve_pieces, is_out_of_memory, refuse_crew
 from hrm_core.training.step import StepParts, Sum, train_step
 from hrm_core.training.stops import HINT, Stops
 from hrm_core.training.telemetry import Telemetry
@@ -75,6 +76,7 @@ class Trainer:
         parts.techniques.quieten(policy.noise_factor)
         if policy.pieces is not None and parts.limit is not None:
             parts.limit.slots = min(parts.limit.slots, policy.pieces)
+        self.crew = Leading(parts, progress)
         self.step = self._make_step()
         self.validator = Validator(parts, dataset, writer, progress, say, policy)
         self.schedule = progress.plan.schedule(self.recipe)
@@ -94,7 +96,9 @@ class Trainer:
                     if self.ending is None and not self.paused:
                         self._one_step()
                         self.saver.look()
-                return self._end()
+                ended = self._end()
+                self.crew.end()
+                return ended
             finally:
                 self.saver.join()
 
@@ -122,20 +126,25 @@ class Trainer:
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
+                refuse_crew(self.parts, error)
             self._halve("while the step was captured")
 
     def _one_step(self) -> None:
         progress, scalars, techniques = self.progress, self.parts.scalars, self.parts.techniques
+        last = progress.step + 1 >= progress.plan.max_steps
+        log_due = (progress.step + 1) % self.recipe.training.log_every == 0 or last
         techniques.timeline.elapsed_s = progress.elapsed_s
+        self.crew.step(self.policy)
         self._heed(techniques.before_step(progress.step))
         factor = techniques.factor(progress.step, self.schedule.factor(progress.step)) * self.policy.lr_factor
         scalars.lr.fill_(self.recipe.optimizer.lr * factor)
         scalars.schedule.fill_(factor)
+        self.crew.scalars(self.recipe.optimizer.lr * factor, factor, log_due)
         started = time.perf_counter()
         if not self._step_fits():
             return
-        last = progress.step + 1 >= progress.plan.max_steps
-        log_due = (progress.step + 1) % self.recipe.training.log_every == 0 or last
+        if log_due:
+            self.crew.reduce()
         # Reading the sums waits for the device, so the clock is read after it, where it is read at all.
         sums = take_sums(self.parts.sums) if log_due else None
         if sums is None and self._pause_due(progress.step + 1):
@@ -163,6 +172,7 @@ class Trainer:
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
+            refuse_crew(self.parts, error)
         self.step = partial(train_step, self.parts)
         self._halve("in a step", go_back=True)
         self._take_up()
@@ -204,6 +214,7 @@ class Trainer:
         self.board.rate = progress.row_steps / max(progress.row_seconds, 1e-9)
         row = metrics_row(self.parts, progress, sums, lr, self.telemetry.read())
         progress.row_seconds, progress.row_steps, progress.row_tokens = 0.0, 0, 0
+        self.crew.row(row)
         events = self.parts.techniques.row(row)
         self.board.row = row
         progress.train_loss = row["token_loss"]

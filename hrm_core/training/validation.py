@@ -21,6 +21,7 @@ from hrm_core.runs.reader import evaluation_rows, log_tail
 from hrm_core.runs.snapshots import newest_first, step_of
 from hrm_core.runs.writer import RunWriter
 from hrm_core.training.checkpoint import save_snapshot
+from hrm_core.training.crew import Order
 from hrm_core.training.policy import Policy
 from hrm_core.training.progress import Progress
 from hrm_core.training.step import StepParts
@@ -135,6 +136,8 @@ class Validator:
         progress.gate = self.gate.state_dict()
         self.previous.append(row)
         self.writer.evaluation(row)
+        if self.parts.crew is not None:
+            self.parts.crew.tell(Order.VALIDATED, row)
         self.parts.techniques.validated(row)
         alarms = list(row["alarms"])
         if row["kind"] == "fast":
