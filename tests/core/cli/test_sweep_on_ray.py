@@ -37,7 +37,7 @@ def test_six_small_runs_on_ray_are_all_in_one_table(nodes: Nodes, tmp_path: Path
         cli,
         [
             "sweep", "EXP-00", "EXP-00p", "--seeds", "3", "--on", "ray", "--gpus", "0", "--cpus", "1", "--name", "six",
-            "--runs", str(runs), "--data", str(arc1_file), "preset=demo", "training.max_steps=4",
+            "--runs", str(runs), "--data", str(arc1_file), "preset=demo", "training.max_steps=2",
             "training.log_every=1", "training.device=cpu", "data.validate_limit=16", "model.hidden=64",
             "model.heads=1", "evaluation.views=1",
         ],

@@ -18,6 +18,7 @@ from hrm_core.runs.backends.ray_backend import RayBackend
 from hrm_core.runs.backends.ray_client import takes_anybody
 from hrm_core.runs.backends.ray_setup import token_path
 from hrm_core.runs.control import request
+from hrm_core.runs.queue_status import ask_stop
 from hrm_core.runs.reader import events, read_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(170)]
@@ -66,6 +67,8 @@ def test_a_node_that_is_killed_loses_no_run(bench: Bench, nodes: Nodes) -> None:
 
     def end_a_node() -> None:
         wait_for(lambda: all(read_run(bench.runs / name).step == 1 for name in ("r1", "r2")), 100)
+        assert ask_stop(bench.runs) == (True, [])
+        wait_for(lambda: len(made) == 2)
         seen["listening"] = listening(nodes)
         seen["anybody"] = takes_anybody(nodes.address).wait(60)
         tree = {process.pid for process in second.children(recursive=True)}
@@ -80,6 +83,9 @@ def test_a_node_that_is_killed_loses_no_run(bench: Bench, nodes: Nodes) -> None:
     bench.put("wait", on="ray")
     helper = threading.Thread(target=end_a_node, daemon=True)
     helper.start()
+    # The first worker leaves, the second finds what runs on the nodes.
+    assert bench.work(backend=ray, code=lambda entry: None) == "stopped as asked"
+    assert bench.states() == {"1": "running", "2": "running"}
     assert bench.work(backend=ray, code=lambda entry: None) == "nothing is left to run (1 done)"
     helper.join(30)
     lost = str(seen["lost"])
