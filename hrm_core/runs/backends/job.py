@@ -124,8 +124,11 @@ def main() -> None:
     def passed(number: int, frame: FrameType | None) -> None:
         """SLURM sends its signals to every process of a job: the run has it too and knows what to do."""
 
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, passed)
+    # The word that time is nearly up is submitit's. The run inherits this; by default it would die of the signal.
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
     place, _, where = sys.argv[1:4]
     code = watch(JobFolder(Path(place)), where, sys.stdin.buffer)
     sys.exit(code if code >= 0 else 128 - code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import stat
 import threading
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from hrm_core.errors import UserError
 from hrm_core.runs.backends.base import Backend, Order, Resources
 from hrm_core.runs.backends.orders import jobs_folder
 from hrm_core.runs.backends.slurm import SlurmBackend
+from hrm_core.runs.queue_status import last_log_lines
 from hrm_core.runs.queue_store import read_queue
 from hrm_core.runs.reader import events, read_run
 
@@ -82,6 +84,30 @@ def test_runs_by_submitit_end_where_local_ones_do_and_a_lost_node_is_counted(ben
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert not list((bench.runs / "r1").rglob("*.pkl"))
     assert read_queue(bench.runs).stopped == ""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_a_job_whose_time_is_nearly_up_writes_a_checkpoint_and_goes_on_in_another(bench: Bench) -> None:
+    """SLURM's word for it goes to every process of the job."""
+
+    def time_is_up() -> None:
+        wait_for(lambda: read_run(bench.runs / "r1").step == 1, 60)
+        job = bench.entry("1").job
+        assert job is not None
+        controller = int((jobs_folder(bench.runs) / job.partition(":")[2] / "engine.txt").read_text())
+        for process in psutil.Process(controller).children(recursive=True):
+            process.send_signal(signal.SIGUSR2)
+
+    bench.put("wait", on="slurm")
+    helper = threading.Thread(target=time_is_up, daemon=True)
+    helper.start()
+    bench.work(backend=local_cluster, code=lambda entry: None)
+    helper.join(10)
+    entry = bench.entry("1")
+    assert (entry.state, entry.losses, entry.attempts) == ("done", 1, 2)
+    log = "\n".join(last_log_lines(bench.runs, 50))
+    assert "was lost at step 1: its engine left it; goes on from its last checkpoint; losses: 1" in log
 
 
 def test_without_slurm_two_lines_say_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
