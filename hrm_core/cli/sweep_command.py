@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,13 +112,9 @@ def sweep(
             failures.append(outcome)
         print_line(f"{counted[0]} of {len(here.runs)}: {_ending(folder, outcome)}")
 
-    runner = SweepJobs(
-        folder, jobs, words_of, print_line, ended, backend=backend, code=code_now() if elsewhere else None
-    )
-    try:
-        complete = runner.run(todo)
-    finally:
-        backend.close()
+    code = code_now() if elsewhere else None
+    with closing(backend):
+        complete = SweepJobs(folder, jobs, words_of, print_line, ended, backend=backend, code=code).run(todo)
     _close(name, complete, failures)
 
 

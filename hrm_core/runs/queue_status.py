@@ -30,6 +30,7 @@ SILENT_S: Final = 60.0
 BEGINNING: Final = "beginning"
 _BEGIN_S: Final = 20.0
 _POLL_S: Final = 0.02
+_HEED_S: Final = 2.0
 
 
 @final
@@ -129,7 +130,11 @@ def ask_stop(runs_dir: Path, *, runs_too: bool = False) -> tuple[bool, list[str]
 
     (whether there was a worker, the runs asked). The runs go on otherwise; a worker started later finds them.
     """
-    alive = read_worker(runs_dir).alive
+    view, end = read_worker(runs_dir), time.monotonic() + _HEED_S
+    while view.alive and view.words == BEGINNING and time.monotonic() < end:
+        time.sleep(_POLL_S)  # one that has just begun forgets what was asked of those before it
+        view = read_worker(runs_dir)
+    alive = view.alive
 
     def alter(queue: Queue) -> Queue:
         return replace(queue, stop_asked=True) if alive else queue
