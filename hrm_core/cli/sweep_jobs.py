@@ -25,7 +25,7 @@ from hrm_core.runs.launch import HRM_COMMAND
 from hrm_core.runs.layout import RunFolder
 from hrm_core.runs.queue_records import Code
 from hrm_core.runs.queue_turns import MOST_IN_VAIN, was_cut_off
-from hrm_core.runs.reader import LIVING, output_tail, read_run
+from hrm_core.runs.reader import LIVING, lives, output_tail, read_run
 from hrm_core.runs.signals import answered
 from hrm_core.runs.sweeps import PlannedRun
 
@@ -103,7 +103,9 @@ class SweepJobs:
     def _begin(self, planned: PlannedRun, running: list[_Job]) -> None:
         """Starts a run, takes it up again or waits for it; one that cannot be started is an outcome, not the end."""
         layout = RunFolder(self.runs_dir / planned.name)
-        if read_run(layout).is_live:
+        state = read_run(layout).state
+        # A run whose node is lost is silent, and nobody else's.
+        if lives(state) and not (state == "stalled" and planned.name in self.losses):
             self.tell(f"{planned.name} is being run already: waiting for it")
             running.append(_Job(planned, None, time.monotonic()))
             return

@@ -142,6 +142,11 @@ def ask_stop(runs_dir: Path, *, runs_too: bool = False) -> tuple[bool, list[str]
     asked: list[str] = []
     for entry in change(runs_dir, alter).in_state(RUNNING) if runs_too or alive else ():
         if runs_too and entry.run_id is not None:
+            if entry.job is not None and not (runs_dir / entry.run_id).is_dir():
+                from hrm_core.runs.queue import hold
+
+                hold(runs_dir, [entry.id], "taken back while it waited")
+                continue
             try:
                 request(runs_dir / entry.run_id, "stop")
             except OSError as error:

@@ -207,3 +207,12 @@ def where_words(entry: Entry) -> str:
     engine = (entry.job or "").partition(":")[0]
     words = entry.where or (f"waits in {engine}" if engine else entry.on)
     return words + (f", {entry.losses} lost" if entry.losses else "")
+
+
+def why_nothing(queue: Queue) -> str:
+    """Why a worker has nothing more to do."""
+    held, waiting, done = (len(queue.in_state(state)) for state in (HELD, WAITING, DONE))
+    if held or waiting:
+        behind = f" and {waiting} wait for held ones" if waiting else ""
+        return f"nothing can run: {held} {'entry is' if held == 1 else 'entries are'} held{behind}"
+    return f"nothing is left to run ({done} done)" if done else "nothing is left to run"

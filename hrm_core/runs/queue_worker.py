@@ -15,24 +15,27 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
-from typing import Any, final
+from typing import Any, Final, final
 
 from hrm_core.errors import UserError
 from hrm_core.runs.atomic import make_folder, open_append
 from hrm_core.runs.backends.base import LOCAL, Backend, JobState, Order
 from hrm_core.runs.backends.local import LocalBackend
+from hrm_core.runs.backends.orders import clean_jobs
 from hrm_core.runs.devices import Device, claim, release
 from hrm_core.runs.launch import identity
 from hrm_core.runs.locks import FileLock
 from hrm_core.runs.notify import notify
 from hrm_core.runs.queue_places import Surroundings, command_of, free_device
-from hrm_core.runs.queue_records import DONE, FAILED, FOR_PINS, HELD, RUNNING, WAITING, Entry, Queue
+from hrm_core.runs.queue_records import FAILED, FOR_PINS, HELD, RUNNING, WAITING, Entry, Queue
 from hrm_core.runs.queue_status import BEAT_S, BEGINNING, log_path, write_status
 from hrm_core.runs.queue_store import change, queue_folder, read_queue, worker_lock_path
-from hrm_core.runs.queue_turns import lost, next_turn, outcome, run_state, settle, was_cut_off
+from hrm_core.runs.queue_turns import lost, next_turn, outcome, run_state, settle, was_cut_off, why_nothing
 from hrm_core.runs.reader import read_run
 from hrm_core.runs.records import utc_now
 from hrm_core.runs.signals import answered
+
+AGAIN_LOOKS: Final = 5
 
 
 @final
@@ -62,6 +65,7 @@ class Worker:
         self.children: dict[str, _Child] = {}
         self.local = LocalBackend()
         self.engines: dict[str, Backend] = {}
+        self.refused: dict[str, tuple[float, str]] = {}  # engine -> until when it is not asked again, and why
         self.signalled = False
         self.words = BEGINNING
         self.since_s = time.time()
@@ -99,6 +103,7 @@ class Worker:
     def _take_up(self) -> None:
         """Finds what an earlier worker began: what runs is watched again, what was cut off waits to go on."""
         self._say("began")
+        clean_jobs(self.runs_dir)
         queue = change(self.runs_dir, lambda queue: replace(queue, stopped="", stop_asked=False))
         for entry in queue.in_state(RUNNING):
             if entry.job is None:
@@ -148,7 +153,7 @@ class Worker:
                 return f"stopped: {queue.stopped}"
             hopeful = self._look(queue)
             if not hopeful and not self.children:
-                return _why_nothing(read_queue(self.runs_dir))
+                return why_nothing(read_queue(self.runs_dir))
             self._heartbeat()
             time.sleep(self.around.poll_s)
 
@@ -198,6 +203,9 @@ class Worker:
             ours = {child.entry.run_id or "" for child in self.children.values()}
             device, words = free_device(self.around, self.runs_dir, ours)
             return device, words if device is None else None
+        until, words = self.refused.get(self._on(entry), (0.0, ""))
+        if time.monotonic() < until:
+            return None, words
         jobs = [child for child in self.children.values() if child.backend.name == self._on(entry)]
         ahead = sum(not child.entry.where for child in jobs)
         return None, "" if ahead >= self.around.settings().number("queue.ahead") else None
@@ -257,7 +265,7 @@ class Worker:
         self._say(f"{_name(entry)}: {what} as {entry.run_id} on {device.label}, process {job}")
 
     def _submit(self, entry: Entry, words: Sequence[str]) -> None:
-        """Hands an entry's run to its engine. One that does not take it gets it again later: the error ends us."""
+        """Hands an entry's run to its engine. One that does not take it now gets it again in a while."""
         there = Path(entry.folder) if entry.folder else None
         name = self._on(entry)
         order = Order(
@@ -266,10 +274,11 @@ class Worker:
         try:
             backend = self._backend(name)
             job = backend.start(order)
-        except UserError:
+        except UserError as error:
             undone = {"state": WAITING, "attempts": entry.attempts - 1}
             change(self.runs_dir, lambda queue: queue.changed(entry.id, **undone))
-            raise
+            self.refused[name] = (time.monotonic() + AGAIN_LOOKS * self.around.look_s, " ".join(error.message.split()))
+            return
         submitted = replace(entry, job=f"{name}:{job}")
         change(self.runs_dir, lambda queue: queue.changed(entry.id, job=submitted.job))
         self.children[entry.id] = _Child(submitted, backend, job, time.monotonic())
@@ -381,12 +390,3 @@ class Worker:
 
 def _name(entry: Entry) -> str:
     return f"{entry.id} ({entry.experiment})"
-
-
-def _why_nothing(queue: Queue) -> str:
-    """Why a worker has nothing more to do."""
-    held, waiting, done = (len(queue.in_state(state)) for state in (HELD, WAITING, DONE))
-    if held or waiting:
-        behind = f" and {waiting} wait for held ones" if waiting else ""
-        return f"nothing can run: {held} {'entry is' if held == 1 else 'entries are'} held{behind}"
-    return f"nothing is left to run ({done} done)" if done else "nothing is left to run"

@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shutil
 import sys
+import time
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Final, final
@@ -18,11 +20,12 @@ from typing import Final, final
 from hrm_core.errors import UserError
 from hrm_core.runs.atomic import explain_os_error, make_folder, write_bytes, write_json
 from hrm_core.runs.backends.base import JobState, Order
-from hrm_core.runs.files import Row, integer, items, mapping, read_json_object, read_small, string
+from hrm_core.runs.files import Row, integer, items, mapping, modified_s, read_json_object, read_small, string
 from hrm_core.runs.launch import identity
 from hrm_core.runs.queue_records import Code
 
 FOLDER: Final = "jobs"
+OLD_S: Final = 86400.0
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}", re.ASCII)
 
 
@@ -143,6 +146,15 @@ def told(folder: JobFolder) -> JobState | None:
             return JobState("lost", integer(ended, "code"), words, where)
         return JobState("ended", integer(ended, "code"), words, where)
     return None if launched is None else JobState("running", where=where)
+
+
+def clean_jobs(runs_dir: Path, older_than_s: float = OLD_S) -> None:
+    """Takes the folders of jobs away that are over for long. Never raises."""
+    for path in jobs_folder(runs_dir).glob("*"):
+        folder, changed = JobFolder(path), modified_s(path)
+        over = folder.ended.exists() or not folder.order.exists()
+        if over and changed is not None and time.time() - changed > older_than_s:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def refuse_name(name: str) -> str:

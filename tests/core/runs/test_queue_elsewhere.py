@@ -15,10 +15,10 @@ from waiting import wait_for
 from hrm_core.errors import UserError
 from hrm_core.runs.backends.base import Backend, JobState, Order
 from hrm_core.runs.backends.local import LocalBackend
+from hrm_core.runs.backends.orders import JobFolder, clean_jobs, new_job, withdraw, write_ended
 from hrm_core.runs.launch import WHERE
 from hrm_core.runs.queue import hold, remove
-from hrm_core.runs.queue_status import last_log_lines, read_worker
-from hrm_core.runs.queue_store import read_queue
+from hrm_core.runs.queue_status import ask_stop, last_log_lines, read_worker
 from hrm_core.runs.queue_turns import where_words
 from hrm_core.runs.reader import events, read_run
 
@@ -192,18 +192,42 @@ def test_an_engine_that_does_not_answer_is_waited_for(bench: Bench) -> None:
 
 
 def test_an_engine_that_does_not_take_a_run_gets_it_again_later(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: Engine, order: Order) -> str:
-        raise UserError("no Ray answers at a:1.", 1)
+    tried: list[str] = []
+    take = Engine.start
 
+    def refuse(self: Engine, order: Order) -> str:
+        tried.append(read_worker(bench.runs).words)
+        if len(tried) < 3:
+            raise UserError("no Ray answers at a:1.\nStart it.", 1)
+        return take(self, order)
+
+    monkeypatch.setattr(Engine, "start", refuse)
     bench.put("finish", on="ray")
-    with monkeypatch.context() as patch:
-        patch.setattr(Engine, "start", refuse)
-        with pytest.raises(UserError, match=r"no Ray answers at a:1"):
-            work(bench, Engine(lambda engine, job: None))
-    assert read_worker(bench.runs).words == "it failed: no Ray answers at a:1."
-    assert (bench.entry("1").state, bench.entry("1").attempts) == ("waiting", 0)
-    work(bench, Engine(lambda engine, job: None))
-    assert bench.entry("1").state == "done" and read_queue(bench.runs).stopped == ""
+    bench.put("finish")  # what is for this machine does not wait for Ray
+    assert work(bench, Engine(lambda engine, job: None)) == "nothing is left to run (2 done)"
+    assert tried[2] == "no Ray answers at a:1. Start it."
+    assert (bench.entry("1").state, bench.entry("1").attempts, bench.entry("1").losses) == ("done", 1, 0)
+    ended = {number: bench.entry(number).ended_s or 0.0 for number in "12"}
+    assert ended["2"] < ended["1"]
+
+
+def test_stopping_the_runs_takes_back_what_waits_in_an_engine(bench: Bench) -> None:
+    bench.put("finish", on="ray", state="running", job="ray:job9", run_id="r1")
+    assert ask_stop(bench.runs, runs_too=True) == (False, [])
+    assert (bench.entry("1").state, bench.entry("1").reason) == ("held", "taken back while it waited")
+
+
+def test_folders_of_jobs_that_are_over_go_after_a_day(tmp_path: Path) -> None:
+    def made(name: str) -> JobFolder:
+        return new_job(tmp_path, Order(("true",), tmp_path / name))[0]
+
+    runs, ended, withdrawn = made("runs"), made("ended"), made("withdrawn")
+    write_ended(ended, 0, cut=False)
+    withdraw(withdrawn)
+    clean_jobs(tmp_path)
+    assert all(folder.path.is_dir() for folder in (runs, ended, withdrawn))
+    clean_jobs(tmp_path, older_than_s=-1.0)
+    assert [folder.path.is_dir() for folder in (runs, ended, withdrawn)] == [True, False, False]
 
 
 def test_without_a_worker_an_entry_elsewhere_stays_as_it_is_until_its_files_say_more(bench: Bench) -> None:
