@@ -121,6 +121,8 @@ def _is_withdrawn(folder: JobFolder) -> bool:
 def main() -> None:
     """The watching process: `python -m hrm_core.runs.backends.job FOLDER NONCE WHERE`."""
 
+    os.umask(0o077)
+
     def passed(number: int, frame: FrameType | None) -> None:
         """SLURM sends its signals to every process of a job: the run has it too and knows what to do."""
 

@@ -6,6 +6,7 @@ It ends with all of Ray's processes on SIGTERM or Ctrl-C.
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import tempfile
@@ -38,6 +39,7 @@ def command(address: str, *, head: bool, cpus: int | None, gpus: int | None) -> 
 
 def main(argv: Sequence[str]) -> None:
     """Becomes a node."""
+    os.umask(0o077)  # sockets and logs are the user's
     address, kind, cpus, gpus = argv
     head = kind == "head"
     stay_on_loopback(parse_address(address)[0])

@@ -39,6 +39,7 @@ def test_a_job_runs_in_its_run_folder_and_says_where(tmp_path: Path) -> None:
     assert (order.folder / "output.txt").read_text() == where + "\n"
     launch = json.loads((order.folder / "launch.json").read_text())
     assert launch["where"] == where and launch["argv"] == list(order.argv)
+    assert not (order.folder / "output.txt").stat().st_mode & 0o077
 
 
 def test_a_runs_folder_that_is_not_shared_is_said_with_the_remedy(tmp_path: Path) -> None:
