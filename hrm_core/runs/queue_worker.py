@@ -72,6 +72,7 @@ class Worker:
         self.beat = 0
         self.beaten = -BEAT_S
         self.looked = 0.0
+        self.silent = ""  # why an engine does not answer
         self.seen: Queue | None = None
         self.state_of = run_state(self.runs_dir)
 
@@ -191,6 +192,8 @@ class Worker:
         return after
 
     def _under_way(self) -> str:
+        if self.silent:
+            return self.silent
         names = [child.entry.run_id or "" for child in self.children.values()]
         return f"{len(names)} running: {', '.join(names)}" if names else ""
 
@@ -287,6 +290,7 @@ class Worker:
 
     def _collect(self) -> None:
         """Takes note of the runs that have ended. After a signal nothing is noted: the machine may be going down."""
+        self.silent = ""
         for child in list(self.children.values()):
             if self.signalled:
                 return
@@ -299,7 +303,7 @@ class Worker:
             if found.where != child.entry.where and found.where:
                 self._has_begun(child, found.where)
             if found.kind == "unknown":
-                self._is_doing(found.words)
+                self.silent = " ".join(found.words.split())
             elif found.kind == "ended":
                 self._has_ended(child, found)
             elif found.kind == "lost":

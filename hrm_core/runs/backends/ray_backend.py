@@ -53,7 +53,8 @@ class RayBackend(Backend):
         self._command = client
         self._process: subprocess.Popen[bytes] | None = None
         self._left = b""
-        self._tried = -AGAIN_S
+        self._tried = 0.0
+        self._why: UserError | None = None  # of the last try that failed
         self._seen: dict[str, Row] = {}
         self._looked = 0.0
         self._jobs: set[str] = set()
@@ -146,8 +147,16 @@ class RayBackend(Backend):
             return
         self.close()
         host, port = parse_address(self._address)
-        if time.monotonic() - self._tried < AGAIN_S:
-            raise UserError(f"Ray at {host}:{port} does not answer", 1)
+        if self._why is not None and time.monotonic() - self._tried < AGAIN_S:
+            raise self._why
+        try:
+            self._connect(host, port)
+        except UserError as error:
+            self._why, self._tried = error, time.monotonic()
+            self.close()
+            raise
+
+    def _connect(self, host: str, port: int) -> None:
         argv = self._command
         if argv is None:
             need_ray()
@@ -164,12 +173,7 @@ class RayBackend(Backend):
                 start_new_session=True,
                 env=ray_environment(os.environ),
             )
-        try:
-            self._answer()
-        except UserError:
-            self._tried = time.monotonic()
-            self.close()
-            raise
+        self._answer()
 
     def _ask(self, row: Row) -> Row:
         process = self._process

@@ -138,13 +138,17 @@ def test_a_client_that_dies_is_unknown_and_then_another_one(fake: Fake) -> None:
     assert fake.backend.state(job) == JobState("waiting")
 
 
-def test_a_client_that_cannot_connect_says_why_and_is_not_asked_again_at_once(fake: Fake) -> None:
+def test_a_client_that_cannot_connect_says_why_and_is_not_asked_again_at_once(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fake.say({}, error="Ray at 127.0.0.1:6379 is another version: Ray 2.1\nInstall the same Ray")
     with pytest.raises(UserError, match=r"is another version: Ray 2.1\nInstall the same Ray"):
         fake.start()
     fake.say({"kind": "waiting"})
-    with pytest.raises(UserError, match=r"Ray at 127.0.0.1:6379 does not answer"):
+    with pytest.raises(UserError, match=r"is another version: Ray 2.1\nInstall the same Ray"):
         fake.start()
+    monkeypatch.setattr(ray_backend, "AGAIN_S", 0.0)
+    assert fake.backend.state(fake.start()) == JobState("waiting")
 
 
 def test_nothing_at_the_address_no_token_and_no_ray_are_said_with_the_remedy(
