@@ -8,6 +8,7 @@ restarts are left off (`--max-restarts 0`): `hrm resume` goes on from the last c
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -37,8 +38,8 @@ def together(parts: StepParts, job: Mapping[str, Any]) -> Iterator[None]:
     followers: list[subprocess.Popen[bytes]] = []
     try:
         if crew.world.own:
-            store = TCPStore(LOOPBACK, 0, crew.world.size, True, timeout=MEETING, wait_for_workers=False)
-            followers = [_start(crew, rank, store.port) for rank in range(1, crew.world.size)]
+            store, port = _store(crew.world.size)
+            followers = [_start(crew, rank, port) for rank in range(1, crew.world.size)]
             _meet(store, followers)
             crew.join(store)
         else:
@@ -56,8 +57,18 @@ def together(parts: StepParts, job: Mapping[str, Any]) -> Iterator[None]:
         crew.leave()
 
 
+def _store(size: int) -> tuple[TCPStore, int]:
+    """Where the ranks meet, and its port. On its own torch would listen on every address of the machine."""
+    with socket.create_server((LOOPBACK, 0)) as server:
+        port = server.getsockname()[1]
+        listening = server.detach()  # the store's from here on
+    store = TCPStore(LOOPBACK, port, size, True, timeout=MEETING, wait_for_workers=False, master_listen_fd=listening)
+    return store, port
+
+
 def _start(crew: Crew, rank: int, port: int) -> subprocess.Popen[bytes]:
-    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # of this process too: all of them are on this machine
+    # Of this process too: all of them are on this machine, and gloo would listen on an address that others reach.
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo0" if sys.platform == "darwin" else "lo"
     world = replace(crew.world, rank=rank, local=rank)
     return subprocess.Popen(
         [sys.executable, "-m", "hrm_core.training.follower"],

@@ -272,6 +272,13 @@ def test_a_killed_rank_ends_the_run_and_a_resume_goes_on(tmp_path: Path, arc1_fi
     try:
         wait_for_checkpoint(folder, leader)
         (follower,) = psutil.Process(leader.pid).children()
+        doors = [
+            door.laddr.ip
+            for process in (follower, psutil.Process(leader.pid))
+            for door in process.net_connections()
+            if door.status == psutil.CONN_LISTEN
+        ]
+        assert doors and set(doors) == {"127.0.0.1"}  # nobody on another machine reaches them
         os.kill(follower.pid, signal.SIGKILL)
         _, said = leader.communicate(timeout=120)
     finally:
