@@ -21,7 +21,8 @@ STATES: Final = (WAITING, HELD, RUNNING, DONE, STOPPED, FAILED)
 OVER: Final = (DONE, STOPPED, FAILED)
 TO_COME: Final = (WAITING, HELD)
 FOR_USER, FOR_PINS, FOR_AFTER = "user", "pins", "after"
-_WORD: Final = re.compile(r"[a-z]{1,12}(:[A-Za-z0-9][A-Za-z0-9._-]{0,120})?", re.ASCII)
+_BACKENDS: Final = re.compile(r"local|slurm|ray", re.ASCII)
+_JOB: Final = re.compile(r"(slurm|ray):[A-Za-z0-9][A-Za-z0-9._-]{0,120}", re.ASCII)
 
 
 @final
@@ -156,12 +157,12 @@ def _name(row: object, key: str) -> str | None:
         raise Damaged(f"{key} is no name of a run") from None
 
 
-def _word(row: object, key: str) -> str | None:
+def _word(row: object, key: str, form: re.Pattern[str]) -> str | None:
     """A back end, or a job of one, which becomes a part of paths."""
     found = string(row, key)
-    if found and _WORD.fullmatch(found) is None:
+    if found and form.fullmatch(found) is None:
         raise Damaged(f"{key} is no word of ours")
-    return found
+    return found or None
 
 
 def _pins(row: Row) -> Pins:
@@ -200,8 +201,8 @@ def _entry(row: object) -> Entry:
         added_s=number(row, "added_s") or 0.0,
         started_s=number(row, "started_s"),
         ended_s=number(row, "ended_s"),
-        on=_word(row, "on") or "",
-        job=_word(row, "job"),
+        on=_word(row, "on", _BACKENDS) or "",
+        job=_word(row, "job", _JOB),
         where=string(row, "where", 200) or "",
         losses=integer(row, "losses") or 0,
         in_vain=integer(row, "in_vain") or 0,

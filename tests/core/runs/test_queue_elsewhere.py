@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from hrm_core.runs.backends.orders import JobFolder, clean_jobs, new_job, withdr
 from hrm_core.runs.launch import WHERE
 from hrm_core.runs.queue import hold, remove
 from hrm_core.runs.queue_status import ask_stop, last_log_lines, read_worker
+from hrm_core.runs.queue_store import read_queue
 from hrm_core.runs.queue_turns import where_words
 from hrm_core.runs.reader import events, read_run
 
@@ -65,7 +67,8 @@ class Engine(Backend):
 def bench(tmp_path: Path) -> Iterator[Bench]:
     made = Bench(tmp_path)
     yield made
-    made.close()
+    with suppress(UserError):  # a test may have damaged it
+        made.close()
 
 
 def work(bench: Bench, engine: Backend, **more: object) -> str:
@@ -237,3 +240,12 @@ def test_without_a_worker_an_entry_elsewhere_stays_as_it_is_until_its_files_say_
     engine.says = lambda engine, job: JobState("lost", None, "Ray knows it no more") if job == "job9" else None
     assert work(bench, engine) == "nothing is left to run (1 done)"
     assert (bench.entry("1").losses, bench.entry("1").where) == (1, "ray:node1")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("on", "moon"), ("job", "ray"), ("job", "ray:../x"), ("job", "local:1"), ("job", "ray:a/b")]
+)
+def test_a_place_that_the_file_cannot_mean_makes_it_damaged(bench: Bench, key: str, value: str) -> None:
+    bench.put("finish", **{key: value})
+    with pytest.raises(UserError, match=rf"is damaged: {key} is no word of ours"):
+        read_queue(bench.runs)
