@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from ray_nodes import Nodes
+from small_data import TINY, write_small
 
 from hrm_core.cli.main import cli
 
@@ -26,20 +27,19 @@ def nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(280)
-def test_six_small_runs_on_ray_are_all_in_one_table(nodes: Nodes, tmp_path: Path, arc1_file: Path) -> None:
+def test_six_small_runs_on_ray_are_all_in_one_table(nodes: Nodes, tmp_path: Path) -> None:
     nodes.start(cpus=2)
     settings = tmp_path / "config/hrm-console/settings.toml"
     settings.parent.mkdir(parents=True, exist_ok=True)
     settings.write_text(f'[queue]\nray_address = "{nodes.address}"\n')
+    data = write_small(tmp_path / "arc1.h5")
     runs = tmp_path / "runs"
     runs.mkdir()
     made = CliRunner().invoke(
         cli,
         [
             "sweep", "EXP-00", "EXP-00p", "--seeds", "3", "--on", "ray", "--gpus", "0", "--cpus", "1", "--name", "six",
-            "--runs", str(runs), "--data", str(arc1_file), "preset=demo", "training.max_steps=2",
-            "training.log_every=1", "training.device=cpu", "data.validate_limit=16", "model.hidden=64",
-            "model.heads=1", "evaluation.views=1",
+            "--runs", str(runs), "--data", str(data), *TINY,
         ],
     )  # fmt: skip
     assert made.exit_code == 0, made.output
