@@ -291,13 +291,15 @@ class Worker:
     def _collect(self) -> None:
         """Takes note of the runs that have ended. After a signal nothing is noted: the machine may be going down."""
         self.silent = ""
+        # Once for all: a thousand entries take a while to read.
+        queue = read_queue(self.runs_dir) if self.engines else None
         for child in list(self.children.values()):
             if self.signalled:
                 return
             if child.job is None:
                 self._settle(child, watched=True)
                 continue
-            if child.backend is not self.local and self._is_taken_back(child):
+            if queue is not None and child.backend is not self.local and self._is_taken_back(child, queue):
                 continue
             found = child.backend.state(child.job)
             if found.where != child.entry.where and found.where:
@@ -309,9 +311,9 @@ class Worker:
             elif found.kind == "lost":
                 self._is_lost(child, found)
 
-    def _is_taken_back(self, child: _Child) -> bool:
+    def _is_taken_back(self, child: _Child, queue: Queue) -> bool:
         """Whether somebody held or removed an entry that waited in its engine."""
-        there = read_queue(self.runs_dir).find(child.entry.id)
+        there = queue.find(child.entry.id)
         if there is not None and there.state == RUNNING:
             return False
         del self.children[child.entry.id]
