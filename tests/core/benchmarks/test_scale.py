@@ -49,5 +49,5 @@ def test_runs_by_one_and_two_ranks_are_timed(tmp_path: Path, arc1_file: Path) ->
     found = measure_scale(words, (1, 2), 15, 1, arc1_file, tmp_path, said.append)
     assert [one.ranks for one in found.found] == [1, 2] and all(one.speed > 0 for one in found.found)
     assert found.slots == 4 and len(said) == 2
-    with pytest.raises(UserError, match="a run by 1 ranks ended with 2: error: run .* exists already"):
+    with pytest.raises(UserError, match=r"a run by 1 ranks ended with 2: error: run .* exists already"):
         measure_scale(words, (1,), 15, 1, arc1_file, tmp_path, said.append)
