@@ -21,9 +21,12 @@ import torch
 
 from hrm_core.benchmarks.machine import Machine, this_machine
 from hrm_core.errors import UserError
+from hrm_core.recipe.lay import build_recipe
+from hrm_core.recipe.memory import trunk_numbers
 from hrm_core.runs.launch import HRM_COMMAND
 from hrm_core.runs.reader import metrics_rows
 from hrm_core.runs.text import clean
+from hrm_core.training.setup import choose_device
 
 FP32 = 4
 # Nothing but steps; the last one has a fast validation, which no row counts.
@@ -98,10 +101,6 @@ def measure_scale(
     say: Callable[[str], None],
 ) -> Scale:
     """Trains runs of `words` in `folder`. UserError (1) where one does not end well. `ranks` begin with 1."""
-    from hrm_core.data.dataset import load_dataset
-    from hrm_core.recipe.lay import build_recipe
-    from hrm_core.training.setup import assemble_parts, choose_device
-
     overrides = (*words[1:], *QUIET, f"training.max_steps={steps}")
     recipe = build_recipe(words[0], list(overrides)).recipe
     speeds: dict[int, list[float]] = {count: [] for count in ranks}
@@ -112,12 +111,11 @@ def measure_scale(
             speeds[count].append(_run(words[0], overrides, count, name, data, folder))
             say(f"round {turn + 1} of {rounds}, {count} ranks: {speeds[count][-1]:.0f} segments/s")
     chosen = choose_device(recipe.training)
-    parts = assemble_parts(recipe, load_dataset(data, recipe.data, input=recipe.input), chosen)
-    torch.set_num_threads(recipe.training.threads or 1)
+    torch.set_num_threads(chosen.threads)
     return Scale(
         " ".join(words),
-        parts.num_slots,
-        parts.flat.values.numel(),
+        recipe.training.batch * recipe.training.accumulation,
+        trunk_numbers(recipe)[0],
         tuple(Ranks(count, tuple(speeds[count])) for count in ranks),
         this_machine(chosen.device),
     )

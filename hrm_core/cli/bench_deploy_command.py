@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from hrm_core.cli.bench_kernels_commands import checkout, say
+from hrm_core.cli.bench_kernels_commands import add_to_page, checkout, say
 from hrm_core.cli.options import json_option, print_json, print_line, print_table, runs_folder, runs_option
 from hrm_core.cli.snapshot_options import weights_option
 
@@ -39,7 +39,8 @@ def deploy(
     as_json: bool,
 ) -> None:
     """Time one answer (batch 1, 30 calls) of a snapshot in every runtime, and what file and process take."""
-    folder = checkout() / "docs/benchmarks" if report else None
+    if report:
+        checkout()  # refused before anything is measured
     from hrm_core.runs.snapshot_names import find_snapshot
 
     found = find_snapshot(runs_folder(runs), snapshot)
@@ -48,7 +49,6 @@ def deploy(
     from hrm_core.benchmarks.deploy import measure_deploy
     from hrm_core.benchmarks.deploy_page import COLUMNS, cells, machine_line, page, shape_line
     from hrm_core.benchmarks.machine import require_gpu
-    from hrm_core.runs.atomic import write_bytes
     from hrm_core.training.checkpoint import load_snapshot
 
     if device == "cuda":
@@ -57,11 +57,8 @@ def deploy(
     loaded = load_snapshot(found, weights, device=chosen)
     with tempfile.TemporaryDirectory(prefix="hrm-deploy-") as made:
         measured = measure_deploy(loaded, Path(made), side, segments, halt, weights, say)
-    if folder is not None:
-        written = folder / f"deploy-{measured.machine.slug}.md"
-        earlier = written.read_text(encoding="utf-8") if written.is_file() else None
-        write_bytes(written, page(earlier, measured).encode())
-        say(f"written: {written}")
+    if report:
+        add_to_page(f"deploy-{measured.machine.slug}.md", lambda earlier: page(earlier, measured))
     if as_json:
         print_json(asdict(measured))
         return

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,22 @@ def chosen_operations(ops: tuple[str, ...]) -> tuple[str, ...]:
         if op not in OPERATIONS:
             raise UserError(f"--op {op}: there is no such operation; there are {', '.join(OPERATIONS)}")
     return tuple(dict.fromkeys(ops)) or tuple(OPERATIONS)
+
+
+def add_to_page(name: str, page: Callable[[str | None], str]) -> None:
+    """Writes docs/benchmarks/NAME in the checkout anew: `page` of what is there, None where there is nothing yet."""
+    from hrm_core.runs.atomic import write_bytes
+
+    path = checkout() / "docs/benchmarks" / name
+    earlier = path.read_text(encoding="utf-8") if path.is_file() else None
+    write_bytes(path, page(earlier).encode())
+    say(f"written: {path}")
+
+
+def recipe_words(words: tuple[str, ...], default: tuple[str, ...]) -> tuple[str, ...]:
+    """An experiment and its overrides; EXP-00 where only overrides are given, `default` where nothing is."""
+    words = words or default
+    return words if "=" not in words[0] else ("EXP-00", *words)
 
 
 def checkout() -> Path:

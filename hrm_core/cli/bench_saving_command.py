@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from hrm_core.cli.bench_kernels_commands import checkout, say
+from hrm_core.cli.bench_kernels_commands import add_to_page, checkout, recipe_words, say
 from hrm_core.cli.options import json_option, print_json, print_line, print_table, runs_folder, runs_option
 
 
@@ -29,32 +29,26 @@ def saving(
 
     Without words: EXP-00, at preset=cpu where there is no GPU.
     """
-    folder = checkout() / "docs/benchmarks" if report else None
+    if report:
+        checkout()  # refused before anything is measured
     import torch
 
     from hrm_core.recipe.lay import build_recipe
 
-    if not words:
-        words = ("EXP-00",) if torch.cuda.is_available() else ("EXP-00", "preset=cpu")
-    named = "=" not in words[0]
-    words = words if named else ("EXP-00", *words)
+    words = recipe_words(words, ("EXP-00",) if torch.cuda.is_available() else ("EXP-00", "preset=cpu"))
     recipe = build_recipe(words[0], list(words[1:])).recipe
     from hrm_core.benchmarks.saving import measure_saving
     from hrm_core.benchmarks.saving_page import page, span
     from hrm_core.cli.run_commands import ensure_data
     from hrm_core.data.dataset import load_dataset
-    from hrm_core.runs.atomic import write_bytes
 
     dataset = load_dataset(ensure_data(recipe.data.source, data), recipe.data, input=recipe.input)
     place = runs_folder(runs)
     place.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".bench-saving-", dir=place) as made:
         cost = measure_saving(recipe, dataset, Path(made), seconds, say)
-    if folder is not None:
-        written = folder / f"saving-{cost.machine.slug}.md"
-        earlier = written.read_text(encoding="utf-8") if written.is_file() else None
-        write_bytes(written, page(earlier, cost, " ".join(words)).encode())
-        say(f"written: {written}")
+    if report:
+        add_to_page(f"saving-{cost.machine.slug}.md", lambda earlier: page(earlier, cost, " ".join(words)))
     if as_json:
         shares = {"share": cost.share(cost.wall.median), "cpu_share": cost.cpu_share(cost.cpu.median)}
         print_json({"experiment": recipe.experiment, **asdict(cost), **shares, "verdict": cost.verdict})

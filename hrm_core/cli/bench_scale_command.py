@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from hrm_core.cli.bench_kernels_commands import checkout, say
+from hrm_core.cli.bench_kernels_commands import add_to_page, checkout, recipe_words, say
 from hrm_core.cli.options import json_option, print_json, print_line, print_table, runs_folder, runs_option
 
 
@@ -40,20 +40,18 @@ def scale(
 
     Without words: EXP-00; without a GPU preset=cpu, with one thread for each rank.
     """
-    folder = checkout() / "docs/benchmarks" if report else None
+    if report:
+        checkout()  # refused before anything is measured
     import torch
 
     from hrm_core.recipe.lay import build_recipe
 
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if not words:
-        words = ("EXP-00",) if gpus else ("EXP-00", "preset=cpu", "training.threads=1")
-    words = words if "=" not in words[0] else ("EXP-00", *words)
+    words = recipe_words(words, ("EXP-00",) if gpus else ("EXP-00", "preset=cpu", "training.threads=1"))
     recipe = build_recipe(words[0], list(words[1:])).recipe
-    from hrm_core.benchmarks.scale import measure_scale
+    from hrm_core.benchmarks.scale import exchange_bytes, measure_scale
     from hrm_core.benchmarks.scale_page import page
     from hrm_core.cli.run_commands import ensure_data
-    from hrm_core.runs.atomic import write_bytes
 
     most = ranks or max(gpus, 2)
     counts = sorted({1, most, *(2**power for power in range(1, 11) if 2**power < most)})
@@ -62,11 +60,8 @@ def scale(
     file = ensure_data(recipe.data.source, data)
     with tempfile.TemporaryDirectory(prefix=".bench-scale-", dir=place) as made:
         found = measure_scale(words, counts, steps, rounds, file, Path(made), say)
-    if folder is not None:
-        written = folder / f"scale-{found.machine.slug}.md"
-        earlier = written.read_text(encoding="utf-8") if written.is_file() else None
-        write_bytes(written, page(earlier, found).encode())
-        say(f"written: {written}")
+    if report:
+        add_to_page(f"scale-{found.machine.slug}.md", lambda earlier: page(earlier, found))
     if as_json:
         more = [{"speedup": found.speedup(one), "efficiency": found.efficiency(one)} for one in found.found]
         print_json({**asdict(found), "scaling": more})
@@ -76,4 +71,6 @@ def scale(
         for one in found.found
     ]
     print_table(["ranks", "segments/s", "speed-up", "efficiency"], cells)
+    sent = exchange_bytes(found.trunk, found.slots, recipe.model.hidden, most)
     print_line(f"{found.slots} slots, {found.trunk / 1e6:.2f}M parameters; {found.machine.line()}")
+    print_line(f"each of {most} ranks sends {sent / 1e6:.1f} MB a step (counted)")

@@ -214,8 +214,8 @@ def told(crew: Crew) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if isinstance(error, torch.OutOfMemoryError):
-            raise
+        if not isinstance(error, distributed.DistError) and "gloo" not in str(error):
+            raise  # a fault of ours, or memory that ran out
         first = re.sub(r"^\[[^\]]*\]\s*", "", str(error).strip()).partition("\n")[0].partition(". ")[0]
         first = clean(first or type(error).__name__)[:120]
         raise UserError(

@@ -75,6 +75,7 @@ def _start(crew: Crew, rank: int, port: int) -> subprocess.Popen[bytes]:
         env=environment_of(world, LOOPBACK, port, os.environ),
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
+        start_new_session=True,  # a Ctrl-C in the terminal is rank 0's alone, also before this one heeds no signals
     )
 
 

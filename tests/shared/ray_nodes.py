@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+import pytest
 from waiting import soon, wait_for
 
 from hrm_core.runs.backends.ray_node import command
-from hrm_core.runs.backends.ray_setup import TOKEN_PATH, make_token, ray_environment, token_path
+from hrm_core.runs.backends.ray_setup import TOKEN, TOKEN_PATH, make_token, ray_environment, token_path
 
 
 def free_port() -> int:
@@ -65,6 +67,22 @@ class Nodes:
         for done in self.processes:
             done.wait(10)
         return names
+
+
+def no_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings of the test's own, in which there is no token for Ray yet."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    for name in (TOKEN, TOKEN_PATH, "RAY_AUTH_MODE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def own_nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
+    """A cluster for one test; nothing of it may be left afterwards. For a fixture."""
+    no_token(tmp_path, monkeypatch)
+    made = Nodes(tmp_path / "ray.log")
+    yield made
+    left = made.close()
+    assert left == [], f"outlived its node: {left}"
 
 
 def _listens(host: str, port: int) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from ray_nodes import Nodes
+from ray_nodes import Nodes, own_nodes
 from small_data import TINY, write_small
 
 from hrm_core.cli.main import cli
@@ -16,13 +16,7 @@ from hrm_core.cli.main import cli
 
 @pytest.fixture
 def nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE"):
-        monkeypatch.delenv(name, raising=False)
-    made = Nodes(tmp_path / "ray.log")
-    yield made
-    left = made.close()
-    assert left == [], f"outlived its node: {left}"
+    yield from own_nodes(tmp_path, monkeypatch)
 
 
 @pytest.mark.slow

@@ -180,11 +180,13 @@ def test_what_torch_says_of_a_lost_rank_is_two_lines_without_its_paths() -> None
         world = World(0, 2)
 
     with pytest.raises(UserError) as caught, told(Crew()):  # type: ignore[arg-type]
-        raise RuntimeError("[/a/b/pair.cc:553] Connection closed by peer [127.0.0.1]:1. This is\na trace")
+        raise RuntimeError("[/a/gloo/pair.cc:553] Connection closed by peer [127.0.0.1]:1. This is\na trace")
     assert caught.value.message.splitlines() == [
         "rank 0 of 2 lost another rank of this run (Connection closed by peer [127.0.0.1]:1).",
         "`hrm resume` goes on from the last checkpoint, with any number of GPUs.",
     ]
+    with pytest.raises(RuntimeError, match="a shape"), told(Crew()):  # type: ignore[arg-type]
+        raise RuntimeError("a shape is wrong")
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from ray_nodes import no_token
 
 from hrm_core.errors import UserError
 from hrm_core.runs.backends import ray_backend
@@ -154,9 +155,7 @@ def test_a_client_that_cannot_connect_says_why_and_is_not_asked_again_at_once(
 def test_nothing_at_the_address_no_token_and_no_ray_are_said_with_the_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
-        monkeypatch.delenv(name, raising=False)
+    no_token(tmp_path, monkeypatch)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]

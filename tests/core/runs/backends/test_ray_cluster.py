@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 from queue_stand_in import Bench
-from ray_nodes import Nodes, kill_node
+from ray_nodes import Nodes, kill_node, own_nodes
 from waiting import wait_for
 
 from hrm_core.errors import UserError
@@ -33,13 +33,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 @pytest.fixture
 def nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE"):
-        monkeypatch.delenv(name, raising=False)
-    made = Nodes(tmp_path / "ray.log")
-    yield made
-    left = made.close()
-    assert left == [], f"outlived its node: {left}"
+    yield from own_nodes(tmp_path, monkeypatch)
 
 
 def listening(nodes: Nodes) -> set[str]:
