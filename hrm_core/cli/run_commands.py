@@ -14,7 +14,7 @@ import click
 
 from hrm_core.cli.options import clean, print_line, progress, runs_folder, runs_option
 from hrm_core.errors import UserError
-from hrm_core.runs.world import World, world_for
+from hrm_core.runs.world import World, refuse_whole_lane, world_for
 
 
 def ensure_data(source: str, given: Path | None) -> Path:
@@ -90,6 +90,7 @@ def run(
 
     world = _world(gpus)
     made = new_run(experiment, overrides, name, runs, data, source)
+    refuse_whole_lane(made.resolved.recipe.techniques, world.size)
     if detach:
         folder = made.folder
         words = ["run", experiment, *overrides, "--name", folder.name, "--runs", str(folder.parent.resolve())]

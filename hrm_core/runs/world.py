@@ -27,6 +27,8 @@ class World:
 
 
 ALONE: Final = World()
+# Techniques that look at all slots of a lane at once, which no rank has.
+WHOLE_LANE: Final = ("replay", "contrastive")
 
 
 def world_of(environment: Mapping[str, str]) -> World:
@@ -65,3 +67,14 @@ def environment_of(world: World, address: str, port: int, base: Mapping[str, str
         "MASTER_ADDR": address,
         "MASTER_PORT": str(port),
     }
+
+
+def refuse_whole_lane(techniques: object, size: int) -> None:
+    """UserError (2) where a recipe's technique needs all slots of a lane in one process."""
+    for name in WHOLE_LANE:
+        if size > 1 and getattr(techniques, name, None) is not None:
+            raise UserError(
+                f"techniques.{name} looks at all slots of a lane at once and runs on one GPU only, not on {size}.\n"
+                "Leave --gpus out, or choose another experiment.",
+                2,
+            )

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 # A pause may last, and followers wait through it; a process that is gone is noticed at once by its connection.
 PATIENCE: Final = timedelta(days=30)
-# Techniques that look at all slots of a lane at once, which no rank has.
-WHOLE_LANE: Final = ("replay", "contrastive")
 
 
 class Order(IntEnum):
@@ -223,14 +221,3 @@ def told(crew: Crew) -> Iterator[None]:
             "`hrm resume` goes on from the last checkpoint, with any number of GPUs.",
             1,
         ) from error
-
-
-def refuse_whole_lane(techniques: object, size: int) -> None:
-    """UserError (2) where a recipe's technique needs all slots of a lane in one process."""
-    for name in WHOLE_LANE:
-        if size > 1 and getattr(techniques, name, None) is not None:
-            raise UserError(
-                f"techniques.{name} looks at all slots of a lane at once and runs on one GPU only, not on {size}.\n"
-                "Leave --gpus out, or choose another experiment.",
-                2,
-            )

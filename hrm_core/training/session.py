@@ -37,10 +37,10 @@ from hrm_core.runs.reader import read_policy
 from hrm_core.runs.snapshots import latest_good, put_aside
 from hrm_core.runs.text import clean
 from hrm_core.runs.user_settings import read_settings
-from hrm_core.runs.world import ALONE, World
+from hrm_core.runs.world import ALONE, World, refuse_whole_lane
 from hrm_core.runs.writer import RunWriter
 from hrm_core.training.checkpoint import load_progress
-from hrm_core.training.crew import Crew, refuse_whole_lane
+from hrm_core.training.crew import Crew
 from hrm_core.training.data_watch import watch_data
 from hrm_core.training.plan import Plan, make_plan
 from hrm_core.training.policy import Policy
@@ -127,7 +127,6 @@ def start_run(
     """Trains a new run to its end; returns "finished", "stopped" or "failed". `snapshot` gives its first weights;
     `world`: this is rank 0 of so many."""
     recipe = resolved.recipe
-    refuse_whole_lane(recipe.techniques, world.size)
     crew = None if world.size == 1 else Crew(world)
     source = None if snapshot is None else read_source(snapshot)
     notes = [resolved.note] * bool(resolved.note)
@@ -259,6 +258,8 @@ def _train(
         trainer = None
         try:
             with together(parts, _job(parts, dataset, policy, data_path, origin or {})):
+                if parts.crew is not None:
+                    say(f"{parts.crew.world.size} ranks train together; memory and power are those of rank 0")
                 trainer = Trainer(writer, parts, dataset, progress, policy, say)
                 trainer.board.data = watch_data(data_path, writer, lambda: progress.step, say)
                 if saved is not None:

@@ -15,19 +15,21 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from click.testing import CliRunner
 from safetensors.torch import load_file
 from small_step import NUM_TASKS, make_parts
 from small_step import recipe as small_recipe
 from small_trainer import TINY_MODEL
 
+from hrm_core.cli.main import cli
 from hrm_core.errors import UserError
 from hrm_core.learning.lanes import LaneState, Share
 from hrm_core.recipe.lay import build_recipe
 from hrm_core.runs.control import request
 from hrm_core.runs.reader import events, metrics_rows, read_status
 from hrm_core.runs.snapshots import newest_first
-from hrm_core.runs.world import ALONE, World, environment_of, world_for, world_of
-from hrm_core.training.crew import Crew, refuse_whole_lane, told
+from hrm_core.runs.world import ALONE, World, environment_of, refuse_whole_lane, world_for, world_of
+from hrm_core.training.crew import Crew, told
 
 HRM = (sys.executable, "-m", "hrm_core.cli")
 TORCHRUN = (
@@ -135,6 +137,14 @@ def test_techniques_that_look_at_whole_lanes_are_refused_on_several() -> None:
     refuse_whole_lane(build_recipe("EXP-00", ()).recipe.techniques, 8)
     with pytest.raises(UserError, match=r"techniques.replay .* one GPU only, not on 2"):
         refuse_whole_lane(replay, 2)
+
+
+def test_they_are_refused_before_anything_is_begun(tmp_path: Path) -> None:
+    for more in ((), ("--detach",)):
+        made = CliRunner().invoke(cli, ["run", "EXP-09", "preset=cpu", "--gpus", "2", "--runs", str(tmp_path), *more])
+        assert (made.exit_code, len(made.output.splitlines())) == (2, 2), made.output
+        assert "techniques.replay" in made.output
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_rows_of_all_ranks_come_in_the_order_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
