@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from hrm_core.cli.bench_kernels_commands import checkout, say
+from hrm_core.cli.bench_pages import checkout, say
 from hrm_core.cli.options import print_line, print_table, progress
 from hrm_core.errors import UserError
 

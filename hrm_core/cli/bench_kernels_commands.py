@@ -9,12 +9,11 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from hrm_core.cli.bench_pages import checkout, say
 from hrm_core.cli.options import json_option, print_json, print_line, print_table, progress
 from hrm_core.errors import UserError
 
@@ -31,13 +30,6 @@ op_option = click.option(
 )
 
 
-def say(text: str) -> None:
-    """A line of progress on stderr."""
-    from hrm_core.cli.options import clean
-
-    click.echo(clean(text), err=True)
-
-
 def chosen_operations(ops: tuple[str, ...]) -> tuple[str, ...]:
     """The operations asked for, or all. UserError for a name that is none."""
     from triton_kernels.runtime import OPERATIONS
@@ -47,33 +39,6 @@ def chosen_operations(ops: tuple[str, ...]) -> tuple[str, ...]:
         if op not in OPERATIONS:
             raise UserError(f"--op {op}: there is no such operation; there are {', '.join(OPERATIONS)}")
     return tuple(dict.fromkeys(ops)) or tuple(OPERATIONS)
-
-
-def add_to_page(name: str, page: Callable[[str | None], str]) -> None:
-    """Writes docs/benchmarks/NAME in the checkout anew: `page` of what is there, None where there is nothing yet."""
-    from hrm_core.runs.atomic import write_bytes
-
-    path = checkout() / "docs/benchmarks" / name
-    earlier = path.read_text(encoding="utf-8") if path.is_file() else None
-    write_bytes(path, page(earlier).encode())
-    say(f"written: {path}")
-
-
-def recipe_words(words: tuple[str, ...], default: tuple[str, ...]) -> tuple[str, ...]:
-    """An experiment and its overrides; EXP-00 where only overrides are given, `default` where nothing is."""
-    words = words or default
-    return words if "=" not in words[0] else ("EXP-00", *words)
-
-
-def checkout() -> Path:
-    """The folder of the checkout. UserError where the package is installed without one."""
-    from hrm_core.benchmarks.checks import CHECKOUT
-
-    if not (CHECKOUT / "tests/kernels").is_dir():
-        raise UserError(
-            f"{CHECKOUT} is not a checkout: the tests and pages are not installed; run this in the source", 1
-        )
-    return CHECKOUT
 
 
 @click.command("kernels")

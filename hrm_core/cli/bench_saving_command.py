@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from hrm_core.cli.bench_kernels_commands import add_to_page, checkout, recipe_words, say
+from hrm_core.cli.bench_pages import add_to_page, checkout, recipe_words, say
 from hrm_core.cli.options import json_option, print_json, print_line, print_table, runs_folder, runs_option
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from hrm_core.cli.bench_kernels_commands import checkout
+from hrm_core.cli.bench_pages import checkout
 from hrm_core.cli.options import json_option, print_json, print_line, print_table
 from hrm_core.cli.run_commands import ensure_data
 from hrm_core.errors import UserError

@@ -45,7 +45,7 @@ def torture(
         for name, part in PARTS.items():
             print_line(f"{name:12} {part.help}")
         return 0
-    from hrm_core.cli.bench_kernels_commands import checkout
+    from hrm_core.cli.bench_pages import checkout
 
     page = checkout() / "docs/reliability.md" if write else None
     home = (work or Path(tempfile.mkdtemp(prefix="hrm-torture-"))).absolute()

@@ -1,4 +1,5 @@
-"""Finished runs made up for comparisons, written by the real writer: scores, tests solved and power are the test's."""
+"""Finished runs made up for comparisons, written by the real writer (scores, tests solved and power are the test's),
+and a checkout for the pages that benchmarks write."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from hrm_core.benchmarks import checks
 from hrm_core.recipe.lay import build_recipe
 from hrm_core.recipe.toml_io import to_toml
 from hrm_core.runs.writer import RunWriter
@@ -92,3 +94,13 @@ def made_runs(tmp_path: Path) -> MadeRuns:
     folder = tmp_path / "runs"
     folder.mkdir()
     return MadeRuns(folder)
+
+
+@pytest.fixture
+def own_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout without a page, where `--report` and `--write` put theirs."""
+    folder = tmp_path / "checkout"
+    for part in ("tests/kernels", "docs/benchmarks"):
+        (folder / part).mkdir(parents=True)
+    monkeypatch.setattr(checks, "CHECKOUT", folder)
+    return folder

@@ -13,7 +13,6 @@ from hrm_core.benchmarks import saving as saving_module
 from hrm_core.benchmarks.machine import Machine
 from hrm_core.benchmarks.saving import Block, Estimate, SavingCost, _of_nothing, estimate, measure_saving
 from hrm_core.benchmarks.saving_page import page
-from hrm_core.cli import bench_saving_command
 from hrm_core.cli.main import cli
 from hrm_core.data.dataset import load_dataset
 from hrm_core.recipe.lay import build_recipe
@@ -74,10 +73,8 @@ def test_what_a_save_costs_is_told_from_a_machine_that_grows_slower(
     assert (cost.cpu.low, cost.cpu.high) == (pytest.approx(0.25), pytest.approx(0.25))
 
 
-def test_it_measures_and_leaves_nothing(arc1_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench_saving_command, "checkout", lambda: tmp_path)
-    pages, runs = tmp_path / "docs/benchmarks", tmp_path / "runs"
-    pages.mkdir(parents=True)
+def test_it_measures_and_leaves_nothing(arc1_file: Path, own_checkout: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
     words = ["bench", "saving", "demo", *SMALL, "--seconds", "0", "--data", str(arc1_file), "--runs", str(runs)]
     done = CliRunner().invoke(cli, [*words, "--report", "--json"])
     assert done.exit_code == 0, done.output
@@ -92,7 +89,7 @@ def test_it_measures_and_leaves_nothing(arc1_file: Path, tmp_path: Path, monkeyp
     shown = CliRunner().invoke(cli, [*words, "--report"])
     assert "the loop stands still for the copies" in shown.output
     assert "every 20 steps" in shown.output and "saving costs the step loop: " in shown.output
-    (written,) = pages.iterdir()
+    (written,) = (own_checkout / "docs/benchmarks").iterdir()
     rows = [line for line in written.read_text().splitlines() if line.startswith("| `demo ")]
     assert len(rows) == 2, "a measurement adds a row"
     assert all("; commit " in row and "torch " in row for row in rows)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from hrm_core.benchmarks import checks, gpu_plan, kernels, machine
+from hrm_core.benchmarks import gpu_plan, kernels, machine
 from hrm_core.benchmarks import tune as tuning
 from hrm_core.benchmarks.checks import Verdict
 from hrm_core.cli import bench_kernels_commands
@@ -79,13 +79,10 @@ def test_no_speed_for_an_operation_whose_check_fails_or_that_has_nothing_to_time
 
 
 @pytest.mark.usefixtures("quick")
-def test_the_report_has_device_versions_date_and_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "CHECKOUT", tmp_path)
-    (tmp_path / "tests/kernels").mkdir(parents=True)
-    (tmp_path / "docs/benchmarks").mkdir(parents=True)
+def test_the_report_has_device_versions_date_and_commit(own_checkout: Path) -> None:
     result = bench("kernels", "--op", "lay", "--seconds", "0.01", "--threads", "1", "--report")
     assert result.exit_code == 0, result.output
-    (page,) = (tmp_path / "docs/benchmarks").iterdir()
+    (page,) = (own_checkout / "docs/benchmarks").iterdir()
     assert page.name.startswith("kernels-")
     text = page.read_text(encoding="utf-8")
     here = machine.this_machine(torch.device("cpu"))
@@ -209,11 +206,9 @@ def test_gpu_all_wants_a_new_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.usefixtures("compiled")
-def test_aot_holds_cases_against_the_table_and_renews_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    table = tmp_path / "tests/kernels/aot_table.json"
-    table.parent.mkdir(parents=True)
+def test_aot_holds_cases_against_the_table_and_renews_it(own_checkout: Path) -> None:
+    table = own_checkout / "tests/kernels/aot_table.json"
     table.write_text('{"0.0.1": {}}')
-    monkeypatch.setattr(bench_kernels_commands, "checkout", lambda: tmp_path)
     assert bench("aot", "--op", "lay", "--write").exit_code == 0
     written = aot_gate.read_table(table.read_text(encoding="utf-8"))
     assert set(written) > {"0.0.1"}
