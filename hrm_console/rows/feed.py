@@ -56,7 +56,13 @@ class Batch:
 
 def best_trivial(evaluation: Row | None, metric: str) -> float | None:
     """The best trivial predictor's value of a metric, on the samples of this evaluation."""
-    values = ((evaluation or {}).get("trivial") or {}).get(metric) or {}
+    return best_of(((evaluation or {}).get("trivial") or {}).get(metric))
+
+
+def best_of(values: Any) -> float | None:
+    """The largest of the trivial predictors' values, `{name: value}`."""
+    if not isinstance(values, dict):
+        return None
     found = [value for value in map(finite, values.values()) if value is not None]
     return max(found) if found else None
 

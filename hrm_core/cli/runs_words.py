@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from hrm_core.runs.files import Row, integer, items, mapping, number, string
-from hrm_core.runs.reader import RunView, best_trivial, lift_of
+from hrm_core.runs.reader import RunView, best_of, best_trivial, lift_of
 
 NOTHING: Final = "-"
 STATE_COLORS: Final = {
@@ -152,10 +152,17 @@ def status_lines(view: RunView) -> list[str]:
         lines.append(f"checkpoint  at step {kept}")
     if view.best is not None:
         metric, value, step = string(view.best, "metric"), number(view.best, "value"), integer(view.best, "step")
-        lines.append(f"best        {_METRIC_NAMES.get(metric or '', metric)} {percent(value)} % at step {step}")
+        name, beside = _METRIC_NAMES.get(metric or "", metric), _beside(view.evaluation, metric or "")
+        lines.append(f"best        {name} {percent(value)} % at step {step}{beside}")
     if status.get("warming_up") is True:
         lines.append("            warming up: alarms about learning begin after a tenth of the run")
     return lines
+
+
+def _beside(row: object, metric: str) -> str:
+    """What a trivial predictor gets on the samples of a validation, in brackets; empty where the row has no such."""
+    trivial = best_trivial(row, metric)
+    return "" if trivial is None else f" (best trivial {percent(trivial[1])} %)"
 
 
 def _origin(view: RunView) -> str:
@@ -246,7 +253,7 @@ def thinking_lines(row: Row) -> list[str]:
             lines.append(
                 f"{what} (threshold {short(number(part, 'threshold'))}) saves {percent(number(part, 'share'))} % "
                 f"of the segments; exact {percent(number(part, 'exact'))} % against "
-                f"{percent(number(part, 'exact_without'))} % without."
+                f"{percent(number(part, 'exact_without'))} % without{_beside(row, 'exact')}."
             )
     if not mapping(found, "equal_accuracy"):
         lines.append("no threshold saves segments at equal accuracy.")
@@ -261,7 +268,8 @@ def analysis_lines(row: Row) -> list[str]:
     copies = mapping(row, "color_copies")
     if copies:
         lines.append(
-            f"{integer(copies, 'copies')} copies in permuted colours: exact {percent(number(copies, 'mean'))} %, "
+            f"{integer(copies, 'copies')} copies in permuted colours: exact {percent(number(copies, 'mean'))} %"
+            f"{_beside(row, 'exact')}, "
             f"variance over copies {short(number(copies, 'variance'))}, within a test "
             f"{short(number(copies, 'within_test_variance'))}; {percent(number(copies, 'agree'))} % of the tests agree."
         )
@@ -286,14 +294,15 @@ def analysis_lines(row: Row) -> list[str]:
     return lines
 
 
-FAMILY_COLUMNS: Final = ("family", "pairs", "exact %", "95 % interval")
+FAMILY_COLUMNS: Final = ("family", "pairs", "exact %", "95 % interval", "best trivial")
 
 
-PLAN_FAMILY_COLUMNS: Final = ("the plan's family", "pairs", "exact %", "95 % interval")
+PLAN_FAMILY_COLUMNS: Final = ("the plan's family", *FAMILY_COLUMNS[1:])
 
 
 def family_table(row: Row, key: str = "families") -> list[list[str]]:
-    """A row for each family with any pairs: how many, the share exactly right, its Wilson interval.
+    """A row for each family with any pairs: how many, the share exactly right, its Wilson interval, and what the best
+    trivial predictor gets on these pairs (rows of earlier versions do not have it).
 
     `key`: families by computed label, or plan_families by the plan's names.
     """
@@ -304,7 +313,9 @@ def family_table(row: Row, key: str = "families") -> list[list[str]]:
         if pairs:
             low, high = number(families[name], "low"), number(families[name], "high")
             interval = f"{percent(low)} to {percent(high)}"
-            table.append([name, str(pairs), percent(number(families[name], "exact")), interval])
+            trivial = best_of(mapping(families[name], "trivial"))
+            beside = NOTHING if trivial is None else f"{percent(trivial[1])} ({trivial[0]})"
+            table.append([name, str(pairs), percent(number(families[name], "exact")), interval, beside])
     return table
 
 

@@ -207,6 +207,7 @@ def _row(outcomes: Sequence[LaneOutcome], dataset: Dataset, recipe: Recipe, kind
     halt_logit = np.concatenate([outcome.predicted.halt_logit for outcome in outcomes])
     metrics = mean_scores(scores) | passes()
     trivial = _trivial(trivial_scores, tasks, metrics)
+    trivial_exact = {name: values["exact"] for name, values in trivial_scores.items()}
     return {
         "pairs": len(tasks),
         "tasks": len(np.unique(tasks)),
@@ -225,8 +226,8 @@ def _row(outcomes: Sequence[LaneOutcome], dataset: Dataset, recipe: Recipe, kind
         "calibration": calibrate(confidence, scores["exact"]),
         "halting": halting_summary(halt_logit),
         "halting_analysis": _halting_analysis(outcomes, halt_logit, masks),
-        "families": by_family(scores["exact"], masks, FAMILIES),
-        "plan_families": by_members(scores["exact"], {name: held[tasks] for name, held in plan.items()}),
+        "families": by_family(scores["exact"], masks, FAMILIES, trivial_exact),
+        "plan_families": by_members(scores["exact"], {name: held[tasks] for name, held in plan.items()}, trivial_exact),
     }
 
 

@@ -1,7 +1,8 @@
 """Exactness by surface-form family of task, with the interval that so few tasks allow.
 
-Evaluation room: exact (N), the bit mask of families of each sample's task (N) -> pairs, exact and the 95 % Wilson
-interval of each family that has pairs. A task can be in several families; families only describe, never decide.
+Evaluation room: exact (N), the bit mask of families of each sample's task (N) -> pairs, exact, its 95 % Wilson interval
+and what the trivial predictors get, for each family that has pairs. A task can be in several families; families only
+describe, never decide.
 """
 
 from __future__ import annotations
@@ -30,17 +31,26 @@ def wilson_interval(successes: float, trials: int, z: float = NORMAL_95) -> tupl
     return min(share, max(0.0, centre - half)), max(share, min(1.0, centre + half))
 
 
-def by_family(exact: Floats, masks: NDArray[np.int64], names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """`{family: {pairs, exact (share), low, high}}` for the families that have pairs; bit b of a mask is names[b]."""
-    return by_members(exact, {name: (masks >> bit) & 1 == 1 for bit, name in enumerate(names)})
+def by_family(
+    exact: Floats, masks: NDArray[np.int64], names: Sequence[str], trivial: Mapping[str, Floats]
+) -> dict[str, dict[str, Any]]:
+    """`{family: {pairs, exact (share), low, high, trivial}}` for the families that have pairs; bit b of a mask is
+    names[b]. `trivial`: each trivial predictor's exact (N) on the same samples, of which the table has the shares.
+    """
+    return by_members(exact, {name: (masks >> bit) & 1 == 1 for bit, name in enumerate(names)}, trivial)
 
 
-def by_members(exact: Floats, members_of: Mapping[str, NDArray[np.bool_]]) -> dict[str, dict[str, Any]]:
+def by_members(
+    exact: Floats, members_of: Mapping[str, NDArray[np.bool_]], trivial: Mapping[str, Floats]
+) -> dict[str, dict[str, Any]]:
     """The same table for families given as (N) bool each."""
     table: dict[str, dict[str, Any]] = {}
     for name, mine in members_of.items():
         members = exact[mine]
         if len(members):
             low, high = wilson_interval(float(members.sum()), len(members))
-            table[name] = {"pairs": len(members), "exact": float(members.mean()), "low": low, "high": high}
+            table[name] = {
+                "pairs": len(members), "exact": float(members.mean()), "low": low, "high": high,
+                "trivial": {predictor: float(values[mine].mean()) for predictor, values in trivial.items()},
+            }  # fmt: skip
     return table

@@ -106,7 +106,11 @@ def lives(state: str | None) -> bool:
 
 def best_trivial(evaluation: object, metric: str) -> tuple[str, float] | None:
     """(name, value) of the best trivial predictor's `metric` in an evaluation row, or None."""
-    values = mapping(mapping(evaluation, "trivial"), metric)
+    return best_of(mapping(mapping(evaluation, "trivial"), metric))
+
+
+def best_of(values: Row) -> tuple[str, float] | None:
+    """(name, value) of the largest of the trivial predictors' values, `{name: value}`, or None without any."""
     found = [(number(values, name), name) for name in values]
     known = [(value, name) for value, name in found if value is not None]
     return (max(known)[1], max(known)[0]) if known else None

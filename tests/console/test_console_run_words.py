@@ -36,7 +36,7 @@ HALTING = {
     "calibration": {"ece": 0.15, "brier": 0.09, "auroc": 0.89, "base_rate": 0.07},
     "families": {
         "fill": {"pairs": 6, "exact": 0.0, "low": 0.0, "high": 0.39},
-        "recolor": {"pairs": 12, "exact": 0.25, "low": 0.09, "high": 0.53},
+        "recolor": {"pairs": 12, "exact": 0.25, "low": 0.09, "high": 0.53, "trivial": {"pad": 0.0, "copy": 0.125}},
         "broken": 5,
     },
     "plan_families": {"color-swap": {"pairs": 5, "exact": 0.4, "low": 0.12, "high": 0.77}},
@@ -67,12 +67,15 @@ def test_halting_says_where_how_many_and_what_it_would_save():
     assert "AUROC 0.890" in text
 
 
-def test_families_are_sorted_with_their_intervals_and_no_trivial_value_is_made_up():
+def test_families_are_sorted_with_intervals_and_trivial_values_and_none_is_made_up():
     rows = [row.plain for row in families_rows(ROW, FULL, 100)]
     text = " ".join(" ".join(rows).split())
     assert text.index("recolor") < text.index("fill") and "color-swap" in text
-    assert "12 25.0 9.0 to 53.0" in text and "4.50" in text
-    assert "Best trivial exact on all these tests: 0.9 %; by family no trivial value is measured." in text
+    assert "12 25.0 12.5 9.0 to 53.0" in text and "4.50" in text
+    assert "6 0.0 · 0.0 to 39.0" in text, "a family without the value says so"
+    assert "Best trivial exact on all these tests: 0.9 %." in text
+    earlier = families_rows(evaluation_row(1000) | {"families": {"fill": HALTING["families"]["fill"]}}, FULL, 100)
+    assert "0.9 %; by family this row of an earlier version has none." in text_of(earlier)
     assert "not in this row" in text_of(families_rows({"families": HALTING["families"]}, FULL, 100))
 
 

@@ -1,7 +1,8 @@
 """A run's panes in words: values at the crosshair, where the model would halt, families. Pure functions, tested alone.
 
 evaluation rows and charts -> rows of Text for a width in cells. Exactness never stands without its trivial value; where
-a row holds none (families), that is said. What else the run screen says is in describe.py and config.py.
+a row holds none (families in rows of earlier versions), that is said. What else the run screen says is in describe.py
+and config.py.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 from rich.text import Text
 
 from hrm_console.charts.chart import Chart, entries
-from hrm_console.rows.feed import Row, best_trivial
+from hrm_console.rows.feed import Row, best_of, best_trivial
 from hrm_console.theme import Palette
 from hrm_console.views.run.charts import Shown
 from hrm_console.words import count, finite, number, plain, share, wrap
@@ -147,17 +148,18 @@ def _saved_words(row: Row, words: str, segments: int, beside: str) -> list[str]:
 
 # Families -------------------------------------------------------------------------------------------------------------
 
+UNMEASURED = "; by family this row of an earlier version has none"
 GROUPS = (("families", "families (ours)"), ("plan_families", "families (the plan's)"))
 
 
 def families_rows(evaluation: Row | None, palette: Palette, width: int) -> list[Text]:
-    """Exact by family with its 95 % interval, best first; both namings."""
+    """Exact by family with its 95 % interval and the best trivial value on its tests, best first; both namings."""
     if evaluation is None:
         return [Text(" no full validation yet", style=palette.muted)]
     rows, trivial = _head(evaluation, palette, width), best_trivial(evaluation, "exact")
     told = "not in this row" if trivial is None else f"{share(trivial)} %"
     rows += wrap(
-        f"Best trivial exact on all these tests: {told}; by family no trivial value is measured.",
+        f"Best trivial exact on all these tests: {told}{'' if _by_family(evaluation) else UNMEASURED}.",
         width - 1,
         palette.muted,
         indent=" ",
@@ -171,6 +173,12 @@ def families_rows(evaluation: Row | None, palette: Palette, width: int) -> list[
     return fitted(rows, width)
 
 
+def _by_family(evaluation: Row) -> bool:
+    """Whether a row has what trivial predictors get in each family."""
+    groups = [mapping(evaluation, key) for key, _ in GROUPS]
+    return any("trivial" in mapping(group, name) for group in groups for name in group)
+
+
 def _sorted(group: Row) -> list[tuple[str, Row]]:
     known = [(name, row) for name, row in group.items() if isinstance(row, dict)]
     return sorted(
@@ -179,9 +187,8 @@ def _sorted(group: Row) -> list[tuple[str, Row]]:
 
 
 def _family_head(title: str, width: int, palette: Palette) -> Text:
-    head = f" {title:<22}{'tests':>6}{'exact':>7}  {'95 % interval':<14}" + ("segments" if width >= 84 else "")
-    row = Text(head, style=palette.strong, no_wrap=True, end="")
-    return row
+    head = f" {title:<22}{'tests':>6}{'exact':>7}{'trivial':>9}  {'95 % interval':<14}"
+    return Text(head + ("segments" if width >= 84 else ""), style=palette.strong, no_wrap=True, end="")
 
 
 def _family_row(name: str, row: Row, segments: Any, palette: Palette, width: int) -> Text:
@@ -189,6 +196,7 @@ def _family_row(name: str, row: Row, segments: Any, palette: Palette, width: int
     text = plain(f" {name}", palette.text, 22).append(" ")
     text.pad_right(max(0, 23 - text.cell_len))
     text.append(f"{count(row.get('pairs')):>6}", palette.muted).append(f"{share(exact):>7}", palette.strong)
+    text.append(f"{share(best_of(row.get('trivial'))):>9}", palette.muted)
     interval = f"{share(row.get('low'))} to {share(row.get('high'))}"
     text.append(f"  {interval:<14}", palette.muted)
     if width >= 84:

@@ -37,7 +37,9 @@ def test_gained_and_lost_and_the_plans_families() -> None:
     assert said in evaluation_lines({"gained": ["a:0", "b:0"], "lost": ["c:1"]})
     assert evaluation_lines({"gained": None, "lost": None}) == []
     row = {"plan_families": {"counting": {"pairs": 4, "exact": 0.25, "low": 0.05, "high": 0.7}}}
-    assert family_table(row, "plan_families") == [["counting", "4", "25.0", "5.0 to 70.0"]]
+    assert family_table(row, "plan_families") == [["counting", "4", "25.0", "5.0 to 70.0", "-"]]
+    row["plan_families"]["counting"]["trivial"] = {"pad": 0.0, "copy": 0.125}
+    assert family_table(row, "plan_families") == [["counting", "4", "25.0", "5.0 to 70.0", "12.5 (copy)"]]
     assert family_table(row) == []
 
 

@@ -98,6 +98,7 @@ def test_a_predictor_that_knows_the_rule_is_right_in_every_view(make) -> None:
     assert row["calibration"] == {"ece": 0.75, "brier": 0.5625, "auroc": None, "base_rate": 1.0}
     assert row["halting"] == {"histogram": [0, 0, 0], "never": 1.0}
     assert row["families"]["same_size"]["pairs"] == 14
+    assert row["families"]["same_size"]["trivial"] == row["trivial"]["exact"], "the family is all of them"
     assert row["plan_families"]["color-swap"] == row["families"]["color_map"]
     assert [record["answers"][0]["votes"] for record in result.predictions] == [5] * 14  # every view came back alike
     views = torch.cat([identity.augmentation for identity in predictor.identities])

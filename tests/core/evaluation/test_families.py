@@ -28,8 +28,11 @@ def test_known_interval() -> None:
 
 
 def test_a_task_counts_in_each_of_its_families() -> None:
-    table = by_family(np.array([1.0, 0.0, 1.0]), np.array([0b001, 0b011, 0b011]), ["a", "b", "c"])
+    trivial = {"pad": np.zeros(3), "copy": np.array([0.0, 0.0, 1.0])}
+    table = by_family(np.array([1.0, 0.0, 1.0]), np.array([0b001, 0b011, 0b011]), ["a", "b", "c"], trivial)
     assert list(table) == ["a", "b"]  # c has no pairs
     assert (table["a"]["pairs"], table["a"]["exact"]) == (3, pytest.approx(2 / 3))
     assert (table["b"]["pairs"], table["b"]["exact"]) == (2, 0.5)
+    assert table["a"]["trivial"] == {"pad": 0.0, "copy": pytest.approx(1 / 3)}
+    assert table["b"]["trivial"] == {"pad": 0.0, "copy": 0.5}, "on the family's own samples"
     assert (table["b"]["low"], table["b"]["high"]) == wilson_interval(1, 2)
