@@ -60,6 +60,9 @@ def queue() -> None:
 @click.option(
     "--on", default="", metavar="local|slurm|ray", help="Where it is to run (default: as `queue start` says)."
 )
+@click.option(
+    "--gpus", type=click.IntRange(1, 1024), default=1, metavar="N", help="Train it on N GPUs of one machine together."
+)
 @runs_option
 @click.option("--data", default=None, metavar="FILE", help="The data file.")
 @json_option
@@ -72,6 +75,7 @@ def add(
     hold: bool,
     first: bool,
     on: str,
+    gpus: int,
     runs: Path | None,
     data: str | None,
     as_json: bool,
@@ -86,7 +90,7 @@ def add(
 
         find_source(folder, source, build_recipe(experiment, overrides).recipe)
     more = {"name": name, "after": after, "source": source, "data": data}
-    entry = put(folder, experiment, overrides, hold=hold, first=first, on=on, **more)
+    entry = put(folder, experiment, overrides, hold=hold, first=first, on=on, gpus=gpus, **more)
     _say_added(folder, entry, as_json)
 
 

@@ -80,13 +80,15 @@ class MemoryPlan:
 @final
 @dataclass(frozen=True)
 class Setting:
-    """What a recipe is to run on. pairs: training pairs of each canvas; tasks: rows of the task table."""
+    """What a recipe is to run on. pairs: training pairs of each canvas; tasks: rows of the task table; ranks: processes
+    that train it together, of which the one with most slots is planned."""
 
     pairs: Mapping[int, int]
     tasks: int
     device: DeviceKind
     kernels: bool
     dtype: Dtype
+    ranks: int = 1
 
     @property
     def cuda(self) -> bool:
@@ -282,11 +284,15 @@ def _admission(side: int, slots: int, kernels: bool) -> int:
 
 def plan_memory(recipe: Recipe, setting: Setting) -> MemoryPlan:
     """What a training step of this recipe holds at its highest point."""
-    slots = deal_slots(setting.pairs, recipe.training.batch * recipe.training.accumulation)
+    whole = deal_slots(setting.pairs, recipe.training.batch * recipe.training.accumulation)
+    slots = {side: -(-count // setting.ranks) for side, count in whole.items()}
     parts = whole_run(recipe, setting, slots)
+    if setting.ranks > 1 and recipe.identity.kind != "none":
+        # The gradients of the rows of all slots as they come, and in the order of one rank.
+        parts["rows of all ranks"] = 2 * sum(whole.values()) * recipe.model.hidden * FP32
     run = sum(parts.values())
     parts["training pairs"] = sum(n * (2 * side * side + PAIR_COLUMNS) for side, n in setting.pairs.items())
-    moments: list[tuple[int, int, str]] = [(_update(recipe, setting, sum(slots.values())), 0, "update")]
+    moments: list[tuple[int, int, str]] = [(_update(recipe, setting, sum(whole.values())), 0, "update")]
     for side, count in slots.items():
         samples = max(end - start for start, end in piece_edges(count, recipe.training.batch))
         working, kept = reversed(_piece(recipe, setting, side, samples))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -43,12 +43,14 @@ class Device:
         """Whether a run has to be told of it."""
         return self.name != CPU.name
 
-    def environment(self) -> dict[str, str]:
-        """What makes a child see this device and no other."""
-        return {VISIBLE: self.name} if self.is_gpu else {}
-
 
 CPU: Final = Device("cpu", "CPU")
+
+
+def environment_of(devices: Sequence[Device]) -> dict[str, str]:
+    """What makes a child see these devices and no others."""
+    gpus = [device.name for device in devices if device.is_gpu]
+    return {VISIBLE: ",".join(gpus)} if gpus else {}
 
 
 def _text(value: object) -> str:
@@ -145,6 +147,21 @@ def claim(device: Device, process: Row, about: Mapping[str, Any], folder: Path |
             return False
         write_json(_record(device, place), {"process": process, "time_utc": utc_now(), **about})
     return True
+
+
+def claim_all(devices: Sequence[Device], process: Row, about: Mapping[str, Any], folder: Path | None = None) -> bool:
+    """Claims each of them, as `claim`; none if one of them is another's by now."""
+    for place, device in enumerate(devices):
+        if not claim(device, process, about, folder):
+            release_all(devices[:place], about, folder)
+            return False
+    return True
+
+
+def release_all(devices: Sequence[Device], about: Mapping[str, Any], folder: Path | None = None) -> None:
+    """Gives claims back, those that are still these."""
+    for device in devices:
+        release(device, about, folder)
 
 
 def release(device: Device, about: Mapping[str, Any], folder: Path | None = None) -> None:

@@ -38,6 +38,7 @@ from hrm_core.runs.queue_records import (
 from hrm_core.runs.queue_store import change, entry_of, read_queue
 from hrm_core.runs.snapshot_names import find_snapshot
 from hrm_core.runs.text import clean
+from hrm_core.runs.world import refuse_whole_lane
 
 MOST: Final = 1000
 
@@ -54,13 +55,15 @@ def add(
     hold: bool = False,
     first: bool = False,
     on: str = "",
+    gpus: int = 1,
 ) -> Entry:
     """Puts a run at the end (or the beginning) of the queue, today's recipe and code pinned. UserError as `hrm run`.
 
     `after`: number of an entry or name of a run; `source`: a snapshot to begin from; `data`: the data file; `on`: the
-    back end it is for, empty: the worker's.
+    back end it is for, empty: the worker's; `gpus`: how many of one machine it trains on together.
     """
     pins = pins_now(experiment, overrides)
+    _check_gpus(experiment, overrides, gpus)
     if data is not None and not os.path.isfile(data):
         raise UserError(f"--data {clean(data)}: there is no such file; see `hrm data build`", 1)
     here = os.getcwd()
@@ -79,8 +82,16 @@ def add(
         predicted_s=predicted_s(runs_dir, pins.recipe_toml),
         added_s=time.time(),
         on=check_backend(on) if on else "",
+        gpus=gpus,
     )
     return _put(runs_dir, entry, after, first)
+
+
+def _check_gpus(experiment: str, overrides: Sequence[str], gpus: int) -> None:
+    """UserError (2) where what is to run cannot be spread over so many GPUs."""
+    from hrm_core.recipe.lay import build_recipe
+
+    refuse_whole_lane(build_recipe(experiment, overrides).recipe.techniques, gpus)
 
 
 def _source(runs_dir: Path, word: str, after: str | None) -> str:
@@ -254,6 +265,7 @@ def clone(
     entry = entry_of(read_queue(runs_dir), word)
     overrides = merged_overrides(entry.overrides, changes)
     pins = pins_now(entry.experiment, overrides)
+    _check_gpus(entry.experiment, overrides, entry.gpus)
     new = Entry(
         id="0",
         experiment=entry.experiment,
@@ -269,6 +281,7 @@ def clone(
         predicted_s=predicted_s(runs_dir, pins.recipe_toml),
         added_s=time.time(),
         on=entry.on,
+        gpus=entry.gpus,
     )
     return _put(runs_dir, new, None)
 

@@ -53,27 +53,41 @@ class Surroundings:
     code: Callable[[Entry], Code | None] = _pinned
 
 
-def free_device(around: Surroundings, runs_dir: Path, ours: Collection[str]) -> tuple[Device | None, str]:
-    """A device that may take a run now, or what is waited for; empty words: our own runs, whose names are `ours`."""
+def free_devices(
+    around: Surroundings, runs_dir: Path, ours: Collection[str], gpus: int = 1
+) -> tuple[tuple[Device, ...], str]:
+    """Devices that may take a run of so many GPUs now, or none and what is waited for; empty words: our own runs, whose
+    names are `ours`. Where there are fewer, all of them: `too_few` says that. The CPU is one place for any number.
+    """
     settings = around.settings()
     if settings.flag("queue.hold_on_battery") and around.battery():
-        return None, "waiting for mains power (setting queue.hold_on_battery)"
+        return (), "waiting for mains power (setting queue.hold_on_battery)"
     devices = list(around.devices())
+    wanted = min(gpus, len(devices))
     taken = {device.name: occupant(device, around.claims) for device in devices}
     free = [device for device in devices if taken[device.name] is None]
     rows = [row for row in taken.values() if row is not None]
     # The folder is listed only where it matters: with a device that nobody has claimed.
     strangers = _strangers(runs_dir, ours, devices, rows) if free else []
-    if len(free) <= len(strangers):
+    if len(free) - len(strangers) < wanted:
         others = [row for row in rows if string(row, "runs") != str(runs_dir)]
         names = strangers + [string(row, "run", 80) or f"process {_pid(row)}" for row in others]
-        return None, f"waiting for a free device: {', '.join(names)} runs" if names else ""
+        kind = "a free device" if wanted == 1 else f"{wanted} free devices"
+        return (), f"waiting for {kind}: {', '.join(names)} runs" if names else ""
     limit = settings.number("queue.hold_above_c")
     cool = [device for device in free if not limit or (device.temperature_c or 0.0) <= limit]
-    if not cool:
-        hot = free[0]
-        return None, f"waiting for {hot.label} to cool: {hot.temperature_c:.0f} °C, the limit is {limit:.0f}"
-    return cool[0], ""
+    if len(cool) < wanted:
+        hot = next(device for device in free if device not in cool)
+        return (), f"waiting for {hot.label} to cool: {hot.temperature_c:.0f} °C, the limit is {limit:.0f}"
+    return tuple(cool[:wanted]), ""
+
+
+def too_few(around: Surroundings, gpus: int) -> list[str]:
+    """What is wrong with this machine for a run of so many GPUs, a phrase or none."""
+    there = [device for device in around.devices() if device.is_gpu]
+    if not there or len(there) >= gpus:
+        return []
+    return [f"it is to have {gpus} GPUs and this machine has {len(there)}"]
 
 
 def _strangers(
@@ -98,7 +112,7 @@ def _pid(row: Mapping[str, Any]) -> int | None:
 def command_of(runs_dir: Path, entry: Entry) -> tuple[str, list[str]]:
     """The run's name, and the words that begin it or take it up again."""
     data = ["--data", entry.data] if entry.data is not None else []
-    ours = ["--runs", str(runs_dir), *data]
+    ours = ["--runs", str(runs_dir), *data, *(["--gpus", str(entry.gpus)] if entry.gpus > 1 else [])]
     run_id = None if entry.fresh else entry.run_id
     layout = RunFolder(runs_dir / (run_id or ""))
     if run_id is not None and layout.run_json.exists():

@@ -21,6 +21,7 @@ STATES: Final = (WAITING, HELD, RUNNING, DONE, STOPPED, FAILED)
 OVER: Final = (DONE, STOPPED, FAILED)
 TO_COME: Final = (WAITING, HELD)
 FOR_USER, FOR_PINS, FOR_AFTER = "user", "pins", "after"
+MOST_GPUS: Final = 1024
 _BACKENDS: Final = re.compile(r"local|slurm|ray", re.ASCII)
 _JOB: Final = re.compile(r"(slurm|ray):[A-Za-z0-9][A-Za-z0-9._-]{0,120}", re.ASCII)
 
@@ -61,7 +62,8 @@ class Entry:
     name: wanted for the run, run_id: the run it has become; fresh: a retry begins anew; held_for: FOR_USER, FOR_PINS or
     FOR_AFTER; attempts: how often a process was started; predicted_s: what the like took; times in seconds since the
     epoch. on: the back end it is for, empty: the worker's; job: what SLURM or Ray runs for it (`ray:NAME`), where: on
-    which node; losses: nodes lost under it, in_vain: how many since its step lost_at without any getting further.
+    which node; losses: nodes lost under it, in_vain: how many since its step lost_at without any getting further;
+    gpus: how many it trains on together.
     """
 
     id: str
@@ -91,6 +93,7 @@ class Entry:
     losses: int = 0
     in_vain: int = 0
     lost_at: int = 0
+    gpus: int = 1
 
     @property
     def is_over(self) -> bool:
@@ -165,6 +168,14 @@ def _word(row: object, key: str, form: re.Pattern[str]) -> str | None:
     return found or None
 
 
+def _gpus(row: object) -> int:
+    """1 where an older version wrote none."""
+    found = integer(row, "gpus")
+    if found is not None and not 1 <= found <= MOST_GPUS:
+        raise Damaged("gpus is no number of GPUs")
+    return found or 1
+
+
 def _pins(row: Row) -> Pins:
     code = mapping(row, "code")
     hashed, toml = string(row, "recipe_hash"), string(row, "recipe_toml", 2**20)
@@ -207,6 +218,7 @@ def _entry(row: object) -> Entry:
         losses=integer(row, "losses") or 0,
         in_vain=integer(row, "in_vain") or 0,
         lost_at=integer(row, "lost_at") or 0,
+        gpus=_gpus(row),
     )
 
 

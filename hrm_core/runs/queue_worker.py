@@ -22,11 +22,11 @@ from hrm_core.runs.atomic import make_folder, open_append
 from hrm_core.runs.backends.base import LOCAL, Backend, JobState, Order
 from hrm_core.runs.backends.local import LocalBackend
 from hrm_core.runs.backends.orders import clean_jobs
-from hrm_core.runs.devices import Device, claim, release
+from hrm_core.runs.devices import Device, claim_all, environment_of, release_all
 from hrm_core.runs.launch import identity
 from hrm_core.runs.locks import FileLock
 from hrm_core.runs.notify import notify
-from hrm_core.runs.queue_places import Surroundings, command_of, free_device
+from hrm_core.runs.queue_places import Surroundings, command_of, free_devices, too_few
 from hrm_core.runs.queue_records import FAILED, FOR_PINS, HELD, RUNNING, WAITING, Entry, Queue
 from hrm_core.runs.queue_status import BEAT_S, BEGINNING, log_path, write_status
 from hrm_core.runs.queue_store import change, queue_folder, read_queue, worker_lock_path
@@ -175,10 +175,10 @@ class Worker:
                     doing = next((said for said in full.values() if said), "") or self._under_way()
                     self._is_doing(doing or "waiting for a run that others started")
                 return hopeful
-            device, words = self._place(entry)
+            devices, words = self._place(entry)
             if words is not None:
                 full[self._on(entry)] = words
-            elif not self._begin(entry, device):
+            elif not self._begin(entry, devices):
                 self.seen = None
             queue = read_queue(self.runs_dir)
         return True
@@ -200,24 +200,24 @@ class Worker:
     def _on(self, entry: Entry) -> str:
         return entry.on or self.around.on
 
-    def _place(self, entry: Entry) -> tuple[Device | None, str | None]:
-        """The device that it may take (None: its engine's affair), or in words what is waited for."""
+    def _place(self, entry: Entry) -> tuple[tuple[Device, ...], str | None]:
+        """The devices that it may take (none: its engine's affair), or in words what is waited for."""
         if self._on(entry) == LOCAL:
             ours = {child.entry.run_id or "" for child in self.children.values()}
-            device, words = free_device(self.around, self.runs_dir, ours)
-            return device, words if device is None else None
+            devices, words = free_devices(self.around, self.runs_dir, ours, entry.gpus)
+            return devices, None if devices else words
         until, words = self.refused.get(self._on(entry), (0.0, ""))
         if time.monotonic() < until:
-            return None, words
+            return (), words
         jobs = [child for child in self.children.values() if child.backend.name == self._on(entry)]
         ahead = sum(not child.entry.where for child in jobs)
-        return None, "" if ahead >= self.around.settings().number("queue.ahead") else None
+        return (), "" if ahead >= self.around.settings().number("queue.ahead") else None
 
     # One run ----------------------------------------------------------------------------------------------------------
 
-    def _begin(self, entry: Entry, device: Device | None) -> bool:
-        """Starts an entry's run on a device, or holds it; False if the queue has changed meanwhile. None: elsewhere."""
-        differs = list(self.around.differs(entry))
+    def _begin(self, entry: Entry, devices: Sequence[Device]) -> bool:
+        """Starts an entry's run on devices, or holds it; False if the queue has changed meanwhile. None: elsewhere."""
+        differs = [*self.around.differs(entry), *(too_few(self.around, entry.gpus) if devices else [])]
         if differs:
             words = "; ".join(differs)[:600]
             self._say(f"{_name(entry)} is held: {words}")
@@ -226,11 +226,12 @@ class Worker:
             return True
         run_id, words_of = command_of(self.runs_dir, entry)
         about = {"runs": str(self.runs_dir), "run": run_id}
-        if device is not None and not claim(device, identity(), about, self.around.claims):
+        if not claim_all(devices, identity(), about, self.around.claims):
             return False
         begun = replace(
-            entry, state=RUNNING, reason="", run_id=run_id, device=None if device is None else device.name, fresh=False,
-            attempts=entry.attempts + 1, started_s=time.time(), ended_s=None, job=None, where="",
+            entry, state=RUNNING, reason="", run_id=run_id, fresh=False, attempts=entry.attempts + 1,
+            device=",".join(device.name for device in devices) or None, started_s=time.time(), ended_s=None, job=None,
+            where="",
         )  # fmt: skip
 
         def alter(queue: Queue) -> Queue:
@@ -243,37 +244,35 @@ class Worker:
         try:
             change(self.runs_dir, alter)
         except _Changed:
-            if device is not None:
-                release(device, about, self.around.claims)
+            release_all(devices, about, self.around.claims)
             return False
-        if device is None:
-            self._submit(begun, words_of)
+        if devices:
+            self._start(begun, devices, words_of, about)
         else:
-            self._start(begun, device, words_of, about)
+            self._submit(begun, words_of)
         return True
 
-    def _start(self, entry: Entry, device: Device, words: Sequence[str], about: Mapping[str, Any]) -> None:
+    def _start(self, entry: Entry, devices: Sequence[Device], words: Sequence[str], about: Mapping[str, Any]) -> None:
         folder = self.runs_dir / (entry.run_id or "")
         there = Path(entry.folder) if entry.folder and os.path.isdir(entry.folder) else None
-        environment = {**os.environ, **device.environment()}
+        environment = {**os.environ, **environment_of(devices)}
         try:
             job = self.local.start(Order((*self.command, *words), folder, there, environment))
         except UserError as error:
-            release(device, about, self.around.claims)
+            release_all(devices, about, self.around.claims)
             self._over(entry, FAILED, error.message, 0.0)
             return
         self.children[entry.id] = _Child(entry, self.local, job, time.monotonic())
-        claim(device, identity(int(job)), about, self.around.claims)
-        what = "resumed" if words[0] == "resume" else "started"
-        self._say(f"{_name(entry)}: {what} as {entry.run_id} on {device.label}, process {job}")
+        claim_all(devices, identity(int(job)), about, self.around.claims)
+        what, where = "resumed" if words[0] == "resume" else "started", ", ".join(device.label for device in devices)
+        self._say(f"{_name(entry)}: {what} as {entry.run_id} on {where}, process {job}")
 
     def _submit(self, entry: Entry, words: Sequence[str]) -> None:
         """Hands an entry's run to its engine. One that does not take it now gets it again in a while."""
         there = Path(entry.folder) if entry.folder else None
         name = self._on(entry)
-        order = Order(
-            (*self.command, *words), self.runs_dir / (entry.run_id or ""), there, code=self.around.code(entry)
-        )
+        argv, folder = (*self.command, *words), self.runs_dir / (entry.run_id or "")
+        order = Order(argv, folder, there, code=self.around.code(entry), gpus=entry.gpus)
         try:
             backend = self._backend(name)
             job = backend.start(order)

@@ -1,8 +1,8 @@
 """Holds a run to the memory plan: refuses what will not fit, before anything is allocated.
 
-Training room: Recipe, Dataset, Device -> UserError or nothing. On a CPU the copy that a checkpoint under way makes has
-to fit beside the step, unless `memory.limit_gib` says what a step may take; on CUDA also the part of the card that
-torch's allocator may take, where `memory.limit_gib` is set. The arithmetic is `hrm_core/recipe/memory.py` and
+Training room: Recipe, Dataset, Device, World -> UserError or nothing. On a CPU the copy that a checkpoint under way
+makes has to fit beside the step, unless `memory.limit_gib` says what a step may take; on CUDA also the part of the card
+that torch's allocator may take, where `memory.limit_gib` is set. The arithmetic is `hrm_core/recipe/memory.py` and
 `memory_saving.py`, measuring is `memory_benchmark.py`.
 """
 
@@ -19,6 +19,7 @@ from hrm_core.errors import UserError
 from hrm_core.recipe.memory import CUDA_CONTEXT, GIB, Setting, plan_memory, refusal, size_words
 from hrm_core.recipe.memory_saving import saving_bytes
 from hrm_core.recipe.schema import Recipe
+from hrm_core.runs.world import ALONE, World
 from hrm_core.techniques.curriculum import stage_counts
 from triton_kernels import runtime
 
@@ -42,8 +43,8 @@ def uses_kernels(recipe: Recipe, device: torch.device) -> bool:
         )
 
 
-def setting_for(recipe: Recipe, dataset: Dataset, chosen: Device) -> Setting:
-    """What the plan is made for: this data set, this device, this dtype."""
+def setting_for(recipe: Recipe, dataset: Dataset, chosen: Device, ranks: int = 1) -> Setting:
+    """What the plan is made for: this data set, this device, this dtype, so many ranks."""
     cuda = chosen.device.type == "cuda"
     hopper = cuda and torch.cuda.get_device_capability(chosen.device)[0] >= 9
     return Setting(
@@ -52,6 +53,7 @@ def setting_for(recipe: Recipe, dataset: Dataset, chosen: Device) -> Setting:
         device="h100" if hopper else "laptop" if cuda else "cpu",
         kernels=uses_kernels(recipe, chosen.device),
         dtype="fp32" if chosen.dtype == torch.float32 else "bf16",
+        ranks=ranks,
     )
 
 
@@ -64,12 +66,14 @@ def available(device: torch.device) -> tuple[int, str]:
     return int(psutil.virtual_memory().total), "this machine's memory"
 
 
-def enforce(recipe: Recipe, dataset: Dataset, chosen: Device) -> None:
-    """UserError where a step will not fit; caps torch's allocator on CUDA where there is a limit."""
-    setting = setting_for(recipe, dataset, chosen)
+def enforce(recipe: Recipe, dataset: Dataset, chosen: Device, world: World = ALONE) -> None:
+    """UserError where a step of one rank will not fit; caps torch's allocator on CUDA where there is a limit."""
+    setting = setting_for(recipe, dataset, chosen, world.size)
     if not setting.pairs:
         return  # nothing to train on, which is told elsewhere
     limit, name = available(chosen.device)
+    if chosen.device.type == "cpu" and world.here > 1:
+        limit, name = limit // world.here, f"a part of {name} for each of {world.here} ranks"
     configured = recipe.memory.limit_gib
     if configured is not None and configured * GIB <= limit:
         limit, name = int(configured * GIB), "memory.limit_gib"

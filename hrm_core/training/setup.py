@@ -132,7 +132,7 @@ def build_parts(
     """
     check_graphs(recipe.training, chosen.device)
     set_mode(recipe.kernels.mode)
-    enforce(recipe, dataset, chosen)
+    enforce(recipe, dataset, chosen, ALONE if crew is None else crew.world)
     return assemble_parts(recipe, dataset, chosen, first_weights, crew)
 
 

@@ -167,6 +167,8 @@ def detail_rows(entry: Entry, seen: Seen, line: RunLine | None, palette: Palette
         about.append(f"from {entry.source}")
     if entry.attempts > 1:
         about.append(f"started {entry.attempts} times")
+    if entry.gpus > 1:
+        about.append(f"{entry.gpus} GPUs together")
     if where_words(entry):
         about.append(f"where: {where_words(entry)}")
     if entry.device and entry.state == RUNNING:

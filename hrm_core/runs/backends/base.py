@@ -34,13 +34,18 @@ class Resources:
 @dataclass(frozen=True)
 class Order:
     """A run to be started. `code`: what a node elsewhere must have, None: whatever it has; `environment` replaces the
-    whole environment (on this machine only); `here`: the folder it is called in."""
+    whole environment (on this machine only); `here`: the folder it is called in; `gpus`: on how many it trains."""
 
     argv: tuple[str, ...]
     folder: Path
     here: Path | None = None
     environment: Mapping[str, str] | None = None
     code: Code | None = None
+    gpus: int = 1
+
+    def gpus_of(self, given: Resources) -> int:
+        """What an engine is to give it: its own number where it trains on several, else what every run is given."""
+        return self.gpus if self.gpus > 1 else given.gpus
 
 
 @final

@@ -68,7 +68,7 @@ class RayBackend(Backend):
         self._open()
         folder, nonce = new_job(self._runs_dir, order)
         job = folder.path.name
-        wanted = {"gpus": self._resources.gpus, "cpus": self._resources.cpus}
+        wanted = {"gpus": order.gpus_of(self._resources), "cpus": self._resources.cpus}
         try:
             self._ask({"do": "start", "job": job, "place": str(folder.path), "nonce": nonce, **wanted})
         except UserError:

@@ -62,7 +62,7 @@ class SlurmBackend(Backend):
         executor.update_parameters(
             name=folder.path.name,
             timeout_min=max(round(self._hours * 60), 1),
-            gpus_per_node=self._resources.gpus,
+            gpus_per_node=order.gpus_of(self._resources),
             cpus_per_task=self._resources.cpus,
             slurm_additional_parameters={"no-requeue": True},
             slurm_signal_delay_s=round(GRACE_S) + 60,

@@ -8,7 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from hrm_core.runs.devices import CPU, Device, claim, devices_here, occupant, on_battery, release, visible
+from hrm_core.runs.devices import (
+    CPU,
+    Device,
+    claim,
+    claim_all,
+    devices_here,
+    environment_of,
+    occupant,
+    on_battery,
+    release,
+    release_all,
+    visible,
+)
 from hrm_core.runs.launch import identity
 from hrm_core.runs.locks import device_lock
 
@@ -34,7 +46,8 @@ def test_the_gpus_that_are_seen(wanted: str | None, names: list[str]) -> None:
 
 def test_there_is_always_a_place() -> None:
     assert devices_here({"CUDA_VISIBLE_DEVICES": ""}) == (CPU,)
-    assert CPU.environment() == {} and GPUS[0].environment() == {"CUDA_VISIBLE_DEVICES": "GPU-aa"}
+    assert environment_of((CPU,)) == {} and environment_of(GPUS[:1]) == {"CUDA_VISIBLE_DEVICES": "GPU-aa"}
+    assert environment_of(GPUS[:2]) == {"CUDA_VISIBLE_DEVICES": "GPU-aa,GPU-bb"}
 
 
 def test_a_claim_lasts_as_long_as_its_process(tmp_path: Path) -> None:
@@ -53,6 +66,19 @@ def test_a_claim_lasts_as_long_as_its_process(tmp_path: Path) -> None:
     assert claim(CPU, identity(), {"runs": "/b", "run": "r1"}, tmp_path)
     release(CPU, {"runs": "/b", "run": "r1"}, tmp_path)
     assert occupant(CPU, tmp_path) is None
+
+
+def test_several_devices_are_claimed_together_or_not_at_all(tmp_path: Path) -> None:
+    mine, other = {"runs": "/a", "run": "r1"}, {"runs": "/a", "run": "r2"}
+    assert claim(GPUS[1], identity(), other, tmp_path)
+    assert not claim_all(GPUS[:2], identity(), mine, tmp_path)
+    assert occupant(GPUS[0], tmp_path) is None, "what was claimed before the other was found taken is given back"
+    release_all(GPUS[:2], mine, tmp_path)
+    assert occupant(GPUS[1], tmp_path) is not None, "not his to give back"
+    release_all(GPUS[:2], other, tmp_path)
+    assert claim_all(GPUS[:2], identity(), mine, tmp_path)
+    found = [occupant(device, tmp_path) for device in GPUS[:2]]
+    assert [row and row["run"] for row in found] == ["r1", "r1"]
 
 
 def test_a_trainer_without_a_claim_is_seen_by_its_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from hrm_core.recipe.lay import build_recipe
 from hrm_core.recipe.toml_io import to_toml
 from hrm_core.runs import queue as edits
 from hrm_core.runs.queue_predict import predicted_s
-from hrm_core.runs.queue_records import Queue, from_json, to_json
+from hrm_core.runs.queue_records import Damaged, Queue, from_json, to_json
 from hrm_core.runs.queue_store import change, entry_of, queue_path, read_queue
 from hrm_core.runs.writer import RunWriter
 
@@ -284,6 +284,32 @@ def test_a_damaged_file_is_a_sentence_and_is_left_alone(bench: Bench, content: s
         with pytest.raises(UserError, match=r"is damaged: .*\nMove it away"):
             call()
     assert path.read_text() == content
+
+
+def test_gpus_are_for_what_can_be_spread_over_them(bench: Bench) -> None:
+    entry = edits.add(bench.runs, "EXP-00", ["preset=cpu"], gpus=3)
+    assert entry.gpus == edits.clone(bench.runs, entry.id).gpus == 3
+    for change_of in (
+        lambda: edits.add(bench.runs, "EXP-09", ["preset=cpu"], gpus=2),
+        lambda: edits.clone(bench.runs, entry.id, ["techniques.replay=on"]),
+    ):
+        with pytest.raises(UserError, match="looks at all slots of a lane at once and runs on one GPU only"):
+            change_of()
+    assert edits.add(bench.runs, "EXP-09", ["preset=cpu"]).gpus == 1
+
+
+@pytest.mark.parametrize("gpus", [0, -1, 10**6])
+def test_a_number_of_gpus_that_cannot_be_is_damage(bench: Bench, gpus: int) -> None:
+    row = to_json(Queue((bench.put("finish"),)))
+    row["entries"][0]["gpus"] = gpus
+    with pytest.raises(Damaged, match="gpus is no number of GPUs"):
+        from_json(json.loads(json.dumps(row)))
+
+
+def test_an_entry_of_an_older_version_has_one_gpu(bench: Bench) -> None:
+    row = to_json(Queue((bench.put("finish"),)))
+    del row["entries"][0]["gpus"]
+    assert from_json(json.loads(json.dumps(row))).entries[0].gpus == 1
 
 
 def test_what_is_written_is_read_back(bench: Bench) -> None:

@@ -14,7 +14,7 @@ from queue_stand_in import Bench, settings_with
 from waiting import wait_for
 
 from hrm_core.errors import UserError
-from hrm_core.runs.backends.base import Backend, JobState, Order
+from hrm_core.runs.backends.base import Backend, JobState, Order, Resources
 from hrm_core.runs.backends.local import LocalBackend
 from hrm_core.runs.backends.orders import JobFolder, clean_jobs, new_job, withdraw, write_ended
 from hrm_core.runs.launch import WHERE
@@ -87,6 +87,16 @@ def test_a_run_elsewhere_is_the_same_command_line_and_says_where(bench: Bench) -
     assert (bench.entry("1").where, bench.entry("1").job, bench.entry("2").where) == ("ray:node1", None, "")
     assert (read_run(bench.runs / "r1").where, read_run(bench.runs / "r2").where) == ("ray:node1", "")
     assert any("1 (EXP-00): runs on ray:node1" in line for line in last_log_lines(bench.runs, 50))
+
+
+def test_a_run_of_several_gpus_is_ordered_with_them(bench: Bench) -> None:
+    engine = Engine(lambda engine, job: None)
+    bench.put("finish", on="ray", gpus=3)
+    bench.put("finish", on="ray")
+    work(bench, engine)
+    assert [order.gpus_of(Resources(1, 1)) for order in engine.orders] == [3, 1]
+    assert [order.gpus_of(Resources(0, 1)) for order in engine.orders] == [3, 0]
+    assert engine.orders[0].argv[-2:] == ("--gpus", "3")
 
 
 def test_entries_that_name_no_place_go_where_the_worker_is_told(bench: Bench) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from waiting import wait_for
 
 from hrm_core.errors import UserError
 from hrm_core.runs.control import request
-from hrm_core.runs.devices import CPU, Device
+from hrm_core.runs.devices import Device
 from hrm_core.runs.locks import holder
 from hrm_core.runs.queue import hold, move, remove, retry
 from hrm_core.runs.queue_status import ask_stop, last_log_lines, read_worker, start_worker
@@ -330,4 +330,34 @@ def test_edits_while_the_worker_is_at_work_are_heeded(bench: Bench) -> None:
     request(bench.runs / "r1", "stop")
     assert worker.wait(30) == 0
     assert bench.states() == {"1": "stopped", "2": "held", "3": "done"}
-    assert CPU.environment() == {}
+
+
+def gpus(number: int) -> Callable[[], list[Device]]:
+    return lambda: [Device(f"GPU-{letter}", f"GPU {letter}", 40.0) for letter in "abcd"[:number]]
+
+
+def test_a_run_of_several_gpus_has_them_all_and_waits_for_them(bench: Bench) -> None:
+    """The second may not start beside the first, which leaves it one of three; the third runs after it in its turn."""
+    bench.put("finish", gpus=2)
+    bench.put("finish", gpus=2)
+    bench.put("finish")
+    assert bench.work(devices=gpus(3)) == "nothing is left to run (3 done)"
+    assert begun(bench) == ["r1", "r2", "r3"]
+    first, second, third = (events(bench.runs / name)[0] for name in ("r1", "r2", "r3"))
+    assert first["gpu"] == second["gpu"] == "GPU-a,GPU-b"
+    assert first["words"][-2:] == ["--gpus", "2"] and "--gpus" not in third["words"]
+    assert third["gpu"].count("GPU-") == 1
+    said = "\n".join(last_log_lines(bench.runs, 50))
+    assert said.index("1 (EXP-00): done") < said.index("2 (EXP-00): started as r2 on GPU a, GPU b")
+
+
+def test_a_run_of_more_gpus_than_there_are_is_held_and_the_cpu_is_one_place(bench: Bench) -> None:
+    bench.put("finish", gpus=4)
+    bench.put("finish")
+    assert bench.work(devices=gpus(2)) == "nothing can run: 1 entry is held"
+    assert bench.states() == {"1": "held", "2": "done"}
+    assert bench.entry("1").reason == "it is to have 4 GPUs and this machine has 2"
+    bench.put("finish", gpus=4)
+    assert bench.work() == "nothing can run: 1 entry is held"
+    assert bench.states()["3"] == "done"
+    assert events(bench.runs / "r3")[0]["words"][-2:] == ["--gpus", "4"]

@@ -27,7 +27,9 @@ from hrm_core.recipe.lay import build_recipe
 from hrm_core.recipe.memory import GIB, Setting, plan_memory
 from hrm_core.recipe.memory_bytes import Forms
 from hrm_core.recipe.schema import Recipe
+from hrm_core.runs.world import World
 from hrm_core.training import memory
+from hrm_core.training.crew import Crew
 from hrm_core.training.memory_benchmark import MeasuredPeak, highest_total, measure_peak, pairs_bytes
 from hrm_core.training.setup import Device, build_parts, choose_device
 from triton_kernels import runtime
@@ -335,3 +337,45 @@ def test_the_kind_of_card_and_its_kernels(monkeypatch: pytest.MonkeyPatch) -> No
 def test_predicted_within_ten_per_cent_of_the_gpus_allocator(mode: str) -> None:
     chosen = recipe((10, 30), "training.batch=32", "training.accumulation=2", f"kernels.mode={mode}")
     check(measure_peak(chosen, dataset((10, 30)), choose_device(chosen.training)))
+
+
+# Several ranks --------------------------------------------------------------------------------------------------------
+
+
+def test_a_rank_is_planned_with_its_share_of_the_slots() -> None:
+    """The lanes of rank 1 of 3 are the larger share of 64 slots; they take what the plan says, within 10 %."""
+    chosen = recipe((10,), *SMALL, "training.batch=64", "training.dtype=fp32")
+    device = choose_device(chosen.training)
+    plan = plan_memory(chosen, memory.setting_for(chosen, dataset((10,)), device, ranks=3))
+    lanes = build_parts(chosen, dataset((10,)), device, crew=Crew(World(2, 3, own=True))).lanes
+    held = sum(value.numel() * value.element_size() for lane in lanes for value in lane.buffers.values())
+    assert plan.slots == {10: 22} and sum(lane.count for lane in lanes) == 22
+    assert plan.parts["slots"] == pytest.approx(held, rel=0.1)
+    alone = plan_memory(chosen, memory.setting_for(chosen, dataset((10,)), device))
+    assert alone.parts["slots"] == pytest.approx(plan.parts["slots"] * 64 / 22, rel=0.1)
+    assert plan.parts["rows of all ranks"] == 2 * 64 * 128 * 4 and "rows of all ranks" not in alone.parts
+
+
+def test_what_is_too_much_for_one_rank_fits_on_several() -> None:
+    """A limit between the peaks of one rank and of four; on a CPU, memory is shared by the ranks of a machine."""
+    chosen = recipe((10,), *TINY, "training.batch=64", "training.dtype=fp32")
+    device = choose_device(chosen.training)
+    one, four = (
+        plan_memory(chosen, memory.setting_for(chosen, dataset((10,)), device, ranks)).peak for ranks in (1, 4)
+    )
+    assert four < 0.5 * one
+    limited = recipe((10,), *TINY, "training.batch=64", "training.dtype=fp32", f"memory.limit_gib={0.6 * one / GIB}")
+    with pytest.raises(UserError, match="a step needs"):
+        memory.enforce(limited, dataset((10,)), device)
+    memory.enforce(limited, dataset((10,)), device, World(size=4, here=4))
+
+
+def test_ranks_of_one_machine_share_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = recipe((10,), *TINY, "training.batch=64", "training.dtype=fp32")
+    device = choose_device(chosen.training)
+    two = plan_memory(chosen, memory.setting_for(chosen, dataset((10,)), device, 2)).peak
+    saving = memory.saving_bytes(chosen, memory.setting_for(chosen, dataset((10,)), device, 2))
+    monkeypatch.setattr(memory, "available", lambda device: (round(1.5 * (two + saving)), "this machine's memory"))
+    with pytest.raises(UserError, match="a part of this machine's memory for each of 2 ranks less the"):
+        memory.enforce(chosen, dataset((10,)), device, World(size=2, here=2))
+    memory.enforce(chosen, dataset((10,)), device, World(size=2, here=1))
