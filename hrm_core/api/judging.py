@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from hrm_core.api.data_files import check_tasks, data_of
+from hrm_core.api.foreign_rows import is_imported, place_rows
 from hrm_core.api.loading import load
 from hrm_core.api.results import Evaluation, Model
 from hrm_core.api.watching import Watch, disk_told, silent
@@ -68,8 +69,8 @@ def evaluate(
     model = model_or_word if isinstance(model_or_word, Model) else load(model_or_word, runs_dir=runs_dir)
     trained, asked = model.snapshot.model, also or Also()
     recipe = changed_recipe(model.recipe, views, asked.settings)
-    # What switches a part off does so for good.
-    worked_on = deepcopy(trained) if asked.ablate else trained
+    # What switches a part off does so for good, and so does what puts the rows in another order.
+    worked_on = deepcopy(trained) if asked.ablate or is_imported(model) else trained
     try:
         row = _row(model, worked_on, recipe, split, None if data is None else Path(data), fast, asked, watch)
     finally:
@@ -115,7 +116,11 @@ def _row(
     worked_on.recipe = recipe
     path = data_of(model.path, recipe, data, watch)
     dataset = load_dataset(path, recipe.data, input=recipe.input)
-    check_tasks(model.snapshot, dataset, path)
+    left_out: list[str] = []
+    if is_imported(model):
+        dataset, left_out = place_rows(model, worked_on, dataset, path)
+    else:
+        check_tasks(model.snapshot, dataset, path)
     where: Split = validation_split(recipe) if split is None else "val" if split == "val" else "eval"
     kind: Kind = "fast" if fast else "full"
     adapter = _adapter(worked_on, dataset, recipe, asked)
@@ -137,7 +142,7 @@ def _row(
         evaluation.row["adaptation"] = adapter.summary()
     row = plain(evaluation.row | _analyses(worked_on, dataset, recipe, where, kind, asked, watch))
     assert isinstance(row, dict)
-    row["notes"] = [*row["notes"], *_said_changes(asked)]
+    row["notes"] = [*row["notes"], *left_out, *_said_changes(asked)]
     return row
 
 

@@ -83,7 +83,7 @@ def import_published(
     meta = {"format": FORMAT, "kind": "import", "step": files.step, "run_id": "", "evaluation_weights": "raw"}
     _write(out, recipe, names, ours, {**meta, "imported": source})
     parameters = sum(tensor.numel() for name, tensor in ours.items() if name != "rows.table")
-    return Imported(out, recipe, shape.rows, parameters, assumed(files.arch, origin))
+    return Imported(out, recipe, shape.rows, parameters, assumed(files.arch, origin, settings))
 
 
 def _row_names(rows: int) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ puzzle and variation, row 0 for none, which are tasks with one variation here.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, final
 
@@ -37,6 +37,12 @@ _BLOCK: Final = {
 _USUAL: Final[dict[Origin, dict[str, Any]]] = {
     "hrm": {"num_heads": 8, "H_cycles": 2, "L_cycles": 2, "halt_max_steps": 16, "puzzle_emb_len": 1},
     "trm": {"num_heads": 8, "H_cycles": 3, "L_cycles": 4, "halt_max_steps": 16, "puzzle_emb_len": 16},
+}
+_OURS: Final = {
+    "model.heads": "num_heads",
+    "model.h_cycles": "H_cycles",
+    "model.l_cycles": "L_cycles",
+    "halting.max_segments": "halt_max_steps",
 }
 
 
@@ -128,9 +134,10 @@ def settings_of(shape: Shape, arch: Mapping[str, Any], origin: Origin) -> list[s
     return [f"{key}={value}" for key, value in lines.items()]
 
 
-def assumed(arch: Mapping[str, Any], origin: Origin) -> str:
-    """What was taken for granted, in words; "" where the settings said it all."""
-    missing = [f"{name} {value}" for name, value in _USUAL[origin].items() if name not in arch]
+def assumed(arch: Mapping[str, Any], origin: Origin, settings: Sequence[str] = ()) -> str:
+    """What was taken for granted, in words; "" where the file or `settings` (of ours) said it all."""
+    said = {*arch, *(_OURS.get(setting.partition("=")[0].strip(), "") for setting in settings)}
+    missing = [f"{name} {value}" for name, value in _USUAL[origin].items() if name not in said]
     if origin == "hrm":
         missing = [part for part in missing if not part.startswith("puzzle_emb_len")]
     return ", ".join(missing)

@@ -100,7 +100,7 @@ def test_without_settings_it_says_what_it_takes_as_published(tmp_path: Path) -> 
     folder = write(tmp_path / "published", make_state(HRM), None)
     made = import_published(read_published(folder), "hrm", tmp_path / "snapshot", ("model.heads=2",))
     assert made.recipe.model.heads == 2
-    assert made.assumed == "num_heads 8, H_cycles 2, L_cycles 2, halt_max_steps 16"
+    assert made.assumed == "H_cycles 2, L_cycles 2, halt_max_steps 16", "what --set says is not taken for granted"
     with pytest.raises(UserError, match="only what the weights do not show"):
         import_published(read_published(folder), "hrm", tmp_path / "two", ("model.hidden=64",))
     with pytest.raises(UserError, match="heads"):  # 8 heads of 64 would be 8 wide
