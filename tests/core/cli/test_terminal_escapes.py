@@ -56,7 +56,7 @@ def hostile_run(runs: Path, name: str) -> None:
     (folder / "status.json").write_bytes(encode_status(status))
     (folder / "result.json").write_text(json.dumps({"state": "finished", "step": 20, "reason": ALL, "best": best}))
     row = {"step": 20, "loss": 1.0, "stage": ALL, ALL: 1.0, "time_utc": ALL, "optimizer": ALL}
-    families = {ALL: {"pairs": 3, "exact": 0.1, "low": 0.0, "high": 0.5}}
+    families = {ALL: {"pairs": 3, "exact": 0.1, "low": 0.0, "high": 0.5, "trivial": {ALL: 0.1}}}
     full = {
         "step": 21,
         "kind": "full",
@@ -164,6 +164,7 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("remove", "one"), ("resume", "one"), ("eval", "one@best"), ("stop", "torn"),
     ("verify", "one"), ("verify", "torn"), ("verify", "evil"), ("verify", "one", "--json"),
     ("report", "one", "two", "--out", "REPORT"), ("log", "one", "--to", "csv", "--out", "LOG"),
+    ("export", "one@best", "--to", "safetensors", "--out", "MODEL"), ("export", "one@best", "--to", "onnx", "--out", NAMED),
     ("predict", "one@best", "PUZZLES"), ("submit", "one@best", "--challenges", "PUZZLES"),
 )  # fmt: skip
 ALONE: tuple[tuple[str, ...], ...] = (
@@ -188,7 +189,7 @@ def marked(commands: tuple[tuple[str, ...], ...]) -> list[object]:
 
 
 def words_of(words: tuple[str, ...], place: Path) -> list[str]:
-    new = {word: f"{word.lower()}-{os.getpid()}" for word in ("EXPORT", "REPORT", "LOG")}
+    new = {word: f"{word.lower()}-{os.getpid()}" for word in ("EXPORT", "REPORT", "LOG", "MODEL")}
     named = {"DATA": "evil.h5", "SOURCE": "source", "OUT": "out.h5", "PUZZLES": "evil.json", "CHECKPOINT": "published"}
     named |= new
     return [str(place / named[word]) if word in named else word for word in words]
