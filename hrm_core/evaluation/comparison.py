@@ -18,7 +18,7 @@ from hrm_core.evaluation.comparison_families import families_moved
 from hrm_core.evaluation.comparison_runs import RunFacts, exact_of, kept_full_steps, solved_tests, trivial_of
 from hrm_core.evaluation.verdict import FEWEST_SEEDS, PairedTests, Verdict, judge, paired_tests, plan_rule
 from hrm_core.evaluation.verdict_statistics import null_share
-from hrm_core.recipe.experiments import EXPERIMENTS
+from hrm_core.recipe.experiments import known_experiment
 from hrm_core.runs.paired import count_families, pair_runs
 
 Document = dict[str, Any]
@@ -41,7 +41,7 @@ def compare(control: Arm, arms: Sequence[Arm]) -> Document:
 
 def describe_arm(arm: Arm) -> Document:
     """What an arm is and scored, without reference to a control."""
-    experiment = EXPERIMENTS.get(arm.recipe.experiment)
+    experiment = known_experiment(arm.recipe.experiment)
     first = arm.runs[0]
     scores = arm.scores
     trivial = next((found for run in arm.finished if (found := trivial_of(run.final)) is not None), None)

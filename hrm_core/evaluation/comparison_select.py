@@ -1,7 +1,7 @@
 """Which runs a person means: words of the command line, or a sweep -> the control's arm and the others.
 
-Evaluation room: runs folder + words -> arms. A word is a run, or an experiment, which means all its finished runs that
-began with drawn weights: those that began from a snapshot are asked for by name.
+Evaluation room: runs folder + words -> arms. A word is a run, or an experiment (built in, or one's own), which means
+all its finished runs that began with drawn weights: those that began from a snapshot are asked for by name.
 Runs that cannot be read are named and left out where many were asked for. No torch here.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 from hrm_core.errors import UserError
 from hrm_core.evaluation.comparison_arms import Arm, group_runs, same_start
 from hrm_core.evaluation.comparison_runs import RunFacts, read_facts
-from hrm_core.recipe.experiments import EXPERIMENTS
+from hrm_core.recipe.experiments import known_experiment
 from hrm_core.runs.catalogue import find_run, list_runs
 from hrm_core.runs.layout import RunFolder
 from hrm_core.runs.reader import output_tail, read_run
@@ -26,9 +26,10 @@ Missing = dict[str, Any]
 
 def runs_of_word(runs_dir: Path, word: str) -> list[RunFacts]:
     """The runs that a word means. UserError: there is no such run (2), or no finished run of that experiment (1)."""
-    is_name = (runs_dir / word).is_dir() and "/" not in word
-    if word in EXPERIMENTS and not is_name:
-        views = [view for view in list_runs(runs_dir) if view.experiment == word and view.state == "finished"]
+    is_path = "/" in word or (runs_dir / word).is_dir()
+    of_word = [] if is_path else [view for view in list_runs(runs_dir) if view.experiment == word]
+    if not is_path and (of_word or known_experiment(word) is not None):
+        views = [view for view in of_word if view.state == "finished"]
         views = [view for view in views if not view.run_json.get("parent")]
         if not views:
             raise UserError(

@@ -26,7 +26,7 @@ from hrm_core.evaluation.comparison_words import (
     trivial_words,
 )
 from hrm_core.evaluation.curves_svg import Curve, draw
-from hrm_core.recipe.experiments import EXPERIMENTS
+from hrm_core.recipe.experiments import known_experiment
 from hrm_core.runs.atomic import explain_os_error, write_bytes
 from hrm_core.runs.files import mapping, number, read_small, string
 
@@ -70,7 +70,7 @@ def _readme(document: Document, arms: Sequence[Arm]) -> str:
 
 
 def _page(folder: Path, arm: Arm, said: Document, document: Document) -> str:
-    experiment = EXPERIMENTS.get(arm.recipe.experiment)
+    experiment = known_experiment(arm.recipe.experiment)
     stem = page_name(arm.name)
     parts = [f"# {arm.name}" + (f": {said['title']}" if said["title"] else "") + "\n"]
     if experiment is not None:

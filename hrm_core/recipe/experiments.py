@@ -25,6 +25,14 @@ def saved_experiments() -> tuple[dict[str, Experiment], tuple[str, ...]]:
     return read_mine(EXPERIMENTS)
 
 
+def known_experiment(name: str) -> Experiment | None:
+    """The experiment of that name, built in or saved; None where there is none, or it cannot be read any more."""
+    try:
+        return find_experiment(name)
+    except UserError:
+        return None
+
+
 def find_experiment(name: str) -> Experiment:
     """The experiment of that name, built in or saved. UserError with the nearest name where there is none."""
     try:

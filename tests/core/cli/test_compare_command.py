@@ -6,9 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import CliRunner, Result
 
 from hrm_core.cli.main import cli
+from hrm_core.recipe.experiments import EXPERIMENTS
+from hrm_core.recipe.my_experiments import MyExperiment, write_mine
 from hrm_core.runs.sweeps import Sweep, extend_sweep
 
 
@@ -28,6 +31,27 @@ def test_words_json_and_report_agree(made_runs: Any, tmp_path: Path) -> None:
     assert verdict in said.output and verdict in (tmp_path / "r.md").read_text()
     assert "exact 11.7 % (trivial 5.0 %, copy)" in said.output
     assert (tmp_path / "r.md").read_text().startswith("# EXP-00p against EXP-00\n")
+
+
+def test_an_experiment_of_ones_own_is_a_word_too(
+    made_runs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    folder = tmp_path / "config" / "hrm-console" / "experiments"
+    write_mine(MyExperiment("narrow", "EXP-00", "demo", (), "Narrow", "Less is enough."), EXPERIMENTS, folder)
+    nothing = run_compare(made_runs, "EXP-00", "narrow")
+    made_runs.make("base", "EXP-00", 1)
+    assert "there is no finished run of narrow" in run_compare(made_runs, "base", "narrow").output
+    for seed in (1, 2):
+        made_runs.make(f"mine-{seed}", "narrow", seed, overrides=("training.log_every=7",))
+    said = run_compare(made_runs, "EXP-00", "narrow", "--json")
+    assert said.exit_code == 0 and nothing.exit_code == 1, said.output
+    (arm,) = json.loads(said.stdout)["arms"]
+    assert (arm["experiment"], arm["title"], arm["seeds"]) == ("narrow", "Narrow", [1, 2])
+    # Its runs are still found by their experiment's name when its file is gone.
+    (folder / "narrow.toml").unlink()
+    (arm,) = json.loads(run_compare(made_runs, "EXP-00", "narrow", "--json").stdout)["arms"]
+    assert (arm["title"], arm["seeds"]) == ("", [1, 2])
 
 
 def test_a_sweep_is_compared_by_its_name(made_runs: Any, tmp_path: Path) -> None:

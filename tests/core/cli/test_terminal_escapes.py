@@ -164,7 +164,8 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("remove", "one"), ("resume", "one"), ("eval", "one@best"), ("stop", "torn"),
     ("verify", "one"), ("verify", "torn"), ("verify", "evil"), ("verify", "one", "--json"),
     ("report", "one", "two", "--out", "REPORT"), ("log", "one", "--to", "csv", "--out", "LOG"),
-    ("export", "one@best", "--to", "safetensors", "--out", "MODEL"), ("export", "one@best", "--to", "onnx", "--out", NAMED),
+    ("export", "one@best", "--to", "safetensors", "--out", "MODEL"),
+    ("export", "one@best", "--to", "onnx", "--out", NAMED),
     ("predict", "one@best", "PUZZLES"), ("submit", "one@best", "--challenges", "PUZZLES"),
 )  # fmt: skip
 ALONE: tuple[tuple[str, ...], ...] = (
