@@ -11,8 +11,9 @@ from __future__ import annotations
 import importlib
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, final
 
 from textual import events
 from textual.app import App, SystemCommand
@@ -31,9 +32,7 @@ from hrm_console.messages import Done, Failed, RunRead, RunsRead
 from hrm_console.palette import commands
 from hrm_console.queue_alarm import QueueAlarm
 from hrm_console.rooms import ROOMS
-from hrm_console.rows.feed import Feed
 from hrm_console.rows.listing import RunLine
-from hrm_console.rows.watching import Watching
 from hrm_console.screens.base import Room
 from hrm_console.screens.runs import RunsScreen
 from hrm_console.session import Session, read_session, write_session
@@ -44,9 +43,13 @@ from hrm_console.theme import THEMES, look_for
 from hrm_core.runs.text import clean
 from hrm_core.runs.user_settings import UserSettings, read_settings
 
+if TYPE_CHECKING:
+    from hrm_console.rows.feed import Feed
+    from hrm_console.rows.watching import Watching
+
 FEED_PAUSE_S, READING_PAUSE_S = 0.1, 0.5
 TOAST_LENGTH = 300
-FIRST_FRAME_S = 0.02
+FIRST_FRAME_LATEST_S = 0.2
 STYLES_S, STYLES_LATEST_S = 0.1, 2.0  # after the list of runs is shown; after the start
 REMEMBER_S = 1.0
 GONE_S = 2.0
@@ -97,9 +100,8 @@ class ConsoleApp(App[int]):
         self.queue_alarm = QueueAlarm(self)
         self.collecting = Collecting()
         self.popped_s = -POPPED_S
-        self.watching = Watching(
-            runs_dir, self.post_message, self.settings.number("console.refresh_s") if tick_s is None else tick_s
-        )
+        self.tick_s = self.settings.number("console.refresh_s") if tick_s is None else tick_s
+        self.begun = False
         for theme in THEMES:
             self.register_theme(theme)
         self.theme, self.palette = look_for(self.settings.text("console.theme"), self.console.color_system)
@@ -112,10 +114,21 @@ class ConsoleApp(App[int]):
         if not self.is_headless:
             self.set_interval(GONE_S, lambda: self.lose_terminal() if is_gone() else None)
             self.set_interval(COLLECT_S, self.collecting.tick)
-        # A timer, not call_after_refresh: that is lost when a key opens another screen before the first frame.
-        self.set_timer(FIRST_FRAME_S, self._begin)
+        # Whatever comes first: the former is lost when a key opens another screen before the first frame.
+        self.call_after_refresh(self._begin)
+        self.set_timer(FIRST_FRAME_LATEST_S, self._begin)
+
+    @cached_property
+    def watching(self) -> Watching:
+        """Reads the runs; imported with all that reads rows after the first frame."""
+        from hrm_console.rows.watching import Watching
+
+        return Watching(self.runs_dir, self.post_message, self.tick_s)
 
     def _begin(self) -> None:
+        if self.begun:
+            return
+        self.begun = True
         self.set_timer(STYLES_LATEST_S, lambda: read_rest(self))
         self.watching.start()
         self.queue_alarm.start()
@@ -162,6 +175,8 @@ class ConsoleApp(App[int]):
     def follow(self, *lines: RunLine | None) -> None:
         """Read the rows of these runs from now on, and of no others. The first one is the one looked at."""
         wanted = [line for line in lines if line is not None]
+        from hrm_console.rows.feed import Feed
+
         self.feeds = {line.run_id: self.feeds.get(line.run_id) or Feed(line.run_id) for line in wanted}
         if wanted:
             self.subject = wanted[0].run_id

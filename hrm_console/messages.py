@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 from textual.message import Message
 
-from hrm_console.rows.feed import Batch
 from hrm_console.rows.listing import RunLine
+
+if TYPE_CHECKING:  # what reads rows is imported after the first frame
+    from hrm_console.rows.feed import Batch
 
 
 @final

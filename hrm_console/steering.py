@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, final
 
 from hrm_console.launching import Outcome, resume_argv, steer
 from hrm_console.rows.listing import RunLine
-from hrm_console.screens.stop import StopScreen
 from hrm_console.views.run.describe import can_resume, can_steer
 
 if TYPE_CHECKING:
@@ -59,6 +58,8 @@ class Steering:
         def chosen(request: str | None) -> None:
             if request:
                 self.request(line, request)
+
+        from hrm_console.screens.stop import StopScreen
 
         self.app.push_screen(StopScreen(line.run_id), chosen)
 

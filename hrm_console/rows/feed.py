@@ -13,17 +13,17 @@ from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass, field
 from itertools import compress
-from typing import Any, final
+from typing import final
 
 from hrm_console.charts.chart import Mark
 from hrm_console.charts.series import Series
 from hrm_console.rows.axes import Axes
 from hrm_console.rows.blocks import NAN, STEP, Block, block_of_rows, rising_parts
+from hrm_console.rows.evaluations import Row, best_trivial
 from hrm_console.rows.marks import KINDS, marks_of
 from hrm_console.words import finite
 from hrm_core.runs.files import string
 
-Row = dict[str, Any]
 LOG_LINES = 1_000
 EVENTS = 500
 # Here a missing value says that the number was not finite; elsewhere that nothing was measured.
@@ -52,31 +52,6 @@ class Batch:
 
     def __bool__(self) -> bool:
         return bool(self.whole or self.metrics or self.evaluations or self.events or self.log or self.block)
-
-
-def best_trivial(evaluation: Row | None, metric: str) -> float | None:
-    """The best trivial predictor's value of a metric, on the samples of this evaluation."""
-    return best_of(((evaluation or {}).get("trivial") or {}).get(metric))
-
-
-def best_of(values: Any) -> float | None:
-    """The largest of the trivial predictors' values, `{name: value}`."""
-    if not isinstance(values, dict):
-        return None
-    found = [value for value in map(finite, values.values()) if value is not None]
-    return max(found) if found else None
-
-
-def metric_of(evaluation: Row | None, metric: str) -> float | None:
-    """A metric of an evaluation row, or None."""
-    return finite(((evaluation or {}).get("metrics") or {}).get(metric))
-
-
-def lift_of(evaluation: Row | None, metric: str) -> float | None:
-    """Metric minus the best trivial predictor's."""
-    written = finite(((evaluation or {}).get("lift") or {}).get(metric))
-    value, trivial = metric_of(evaluation, metric), best_trivial(evaluation, metric)
-    return written if written is not None else None if value is None or trivial is None else value - trivial
 
 
 def numbers_of(evaluation: Row) -> dict[str, float]:

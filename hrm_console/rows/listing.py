@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import final
 
-from hrm_console.rows.feed import Row, best_trivial, lift_of, metric_of
+from hrm_console.rows.evaluations import Row, best_trivial, lift_of, metric_of
 from hrm_console.words import ENDED, finite
 from hrm_core.runs.facts import Facts, make_facts
 from hrm_core.runs.reader import RunView

@@ -18,7 +18,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Input, Label
 
 from hrm_console.actions import bindings_of
-from hrm_console.rows.feed import Row
+from hrm_console.rows.evaluations import Row
 from hrm_console.screens import archive_steps as steps
 from hrm_console.screens.base import NOTHING_HIDDEN, Room
 from hrm_console.screens.frame import folder_words

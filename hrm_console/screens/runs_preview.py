@@ -12,7 +12,6 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
 from hrm_console.rows.listing import RunLine
-from hrm_console.views.run.charts import Look, run_charts
 from hrm_console.views.run.describe import preview_rows
 from hrm_console.widgets.bar import Bar
 from hrm_console.widgets.chart import ChartWidget
@@ -53,6 +52,8 @@ class Preview(Vertical):
         """Loss and exact of the run, as far as its rows have been read."""
         feed = None if line is None else self.app.feed_of(line.run_id)
         if line is not None and feed is not None:
+            from hrm_console.views.run.charts import Look, run_charts  # after the first frame
+
             charts = run_charts(feed, Look(growing=not line.ended))
             for index, widget in zip(PREVIEW_CHARTS, self.charts, strict=True):
                 widget.update_chart(charts[index])

@@ -10,7 +10,7 @@ parsed as markup. Not here: what is plotted, keys, reading of files.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 from rich.segment import Segment
 from rich.style import Style
@@ -21,10 +21,10 @@ from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
-from hrm_console.charts.braille import Markers, Row
-from hrm_console.charts.canvas import width_of
-from hrm_console.charts.chart import Chart
-from hrm_console.widgets.crosshair import Crosshair
+if TYPE_CHECKING:  # what draws is imported with the first chart: the runs screen begins without one
+    from hrm_console.charts.canvas import Markers, Row
+    from hrm_console.charts.chart import Chart
+    from hrm_console.widgets.crosshair import Crosshair
 
 # What colours of a row hang on besides its own: the widget's style, the background under it, the app's filters.
 Look = tuple[Style, Color, tuple[LineFilter, ...]]
@@ -58,7 +58,7 @@ class ChartWidget(Widget, can_focus=True):
         self._rows: list[Row] = []
         self._strips: list[Strip | None] = []  # None: not made since the row changed
         self._made_for: tuple[Look, int] | None = None
-        self._crosshair = Crosshair()
+        self._crosshair: Crosshair | None = None
 
     def update_chart(self, chart: Chart | None = None) -> int:
         """Draw a chart, or the same one again after its series have grown. Returns how many rows changed.
@@ -77,6 +77,10 @@ class ChartWidget(Widget, can_focus=True):
         rows: list[Row] = []
         moved: list[Region] = []
         if self.chart is not None:
+            if self._crosshair is None:
+                from hrm_console.widgets.crosshair import Crosshair
+
+                self._crosshair = Crosshair()
             rows, moved = self._crosshair.draw(self.chart, size.width, size.height, self.markers)
         before, self._rows = self._rows, rows
         if size != self._drawn or len(before) != len(rows):
@@ -123,6 +127,8 @@ class ChartWidget(Widget, can_focus=True):
             return Strip.blank(self.size.width, final_style("", look))
         strip = self._strips[y]
         if strip is None:
+            from hrm_console.charts.canvas import width_of
+
             segments = [Segment(text, final_style(style, look)) for text, style in self._rows[y]]
             # Between a layout and the drawing that follows it the rows are still those of the size before.
             strip = Strip(segments, width_of(self._rows[y])).adjust_cell_length(self.size.width, final_style("", look))

@@ -86,7 +86,7 @@ async def test_small_terminals_show_a_page_at_a_time(runs, until, shown, size):
         "log": "a line",
         "config": "holds no recipe",
         "halting": "holds no halting histogram",
-        "families": "by family no trivial",
+        "families": "by family this row",
         "values": "move a crosshair",
     }
     async with app.run_test(size=size, notifications=True) as pilot:

@@ -109,7 +109,7 @@ async def test_settings_halting_and_families_of_a_real_row(runs, until, shown, s
     async with app.run_test(size=size, notifications=True) as pilot:
         await opened(app, pilot, until)
         await until(pilot, lambda: app.screen.panes["alarms"].rows or size[0] < 110)
-        await until(pilot, lambda: ("no trivial value is measured" in shown(app)) == (size[0] == 200))
+        await until(pilot, lambda: ("our families" in shown(app)) == (size[0] == 200))
         await pilot.press("6")
         await until(pilot, lambda: "tests that would halt first there" in shown(app) and "57  82.6 %" in shown(app))
         await pilot.press("7")

@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.text import Text
 
-from hrm_console.rows.feed import Row, best_trivial, metric_of
+from hrm_console.rows.evaluations import Row, best_trivial, metric_of
 from hrm_console.theme import Palette
 from hrm_console.views.archive.words import NAMES, byte_size, marks_text
 from hrm_console.words import (

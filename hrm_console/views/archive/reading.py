@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
-from hrm_console.rows.feed import Row
+from hrm_console.rows.evaluations import Row
 from hrm_console.views.archive.words import matches, orders
 from hrm_core.runs.archive import Archive, Entry, Listing, ordered
 from hrm_core.runs.archive_details import Details, read_details

@@ -7,11 +7,11 @@ predictor gets on the same samples. Curves are in feed.py, the table's row in co
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from hrm_console.rows.feed import Feed, Row, best_trivial, lift_of, metric_of
+from hrm_console.rows.evaluations import Row, best_trivial, lift_of, metric_of
 from hrm_console.rows.listing import RunLine
 from hrm_console.theme import Palette
 from hrm_console.words import (
@@ -34,6 +34,9 @@ from hrm_console.words import (
 )
 from hrm_core.runs import disk
 from hrm_core.runs.text import clean
+
+if TYPE_CHECKING:
+    from hrm_console.rows.feed import Feed
 
 METRICS = (
     ("exact", "exact"),

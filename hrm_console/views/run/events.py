@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
-from hrm_console.rows.feed import Feed, Row, best_trivial
+from hrm_console.rows.evaluations import Row, best_trivial
+from hrm_console.rows.feed import Feed
 from hrm_console.words import count, finite, number, share
 from hrm_core.runs.text import clean
 

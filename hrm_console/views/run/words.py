@@ -13,7 +13,7 @@ from typing import Any
 from rich.text import Text
 
 from hrm_console.charts.chart import Chart, entries
-from hrm_console.rows.feed import Row, best_of, best_trivial
+from hrm_console.rows.evaluations import Row, best_of, best_trivial
 from hrm_console.theme import Palette
 from hrm_console.views.run.charts import Shown
 from hrm_console.words import count, finite, number, plain, share, wrap
@@ -149,7 +149,7 @@ def _saved_words(row: Row, words: str, segments: int, beside: str) -> list[str]:
 # Families -------------------------------------------------------------------------------------------------------------
 
 UNMEASURED = "; by family this row of an earlier version has none"
-GROUPS = (("families", "families (ours)"), ("plan_families", "families (the plan's)"))
+GROUPS = (("families", "our families"), ("plan_families", "the plan's"))
 
 
 def families_rows(evaluation: Row | None, palette: Palette, width: int) -> list[Text]:
@@ -186,17 +186,24 @@ def _sorted(group: Row) -> list[tuple[str, Row]]:
     )
 
 
+def _family_name_width(width: int) -> int:
+    """As wide as the longest name where there is room beside the numbers."""
+    return max(10, min(22, width - 39))
+
+
 def _family_head(title: str, width: int, palette: Palette) -> Text:
-    head = f" {title:<22}{'tests':>6}{'exact':>7}{'trivial':>9}  {'95 % interval':<14}"
-    return Text(head + ("segments" if width >= 84 else ""), style=palette.strong, no_wrap=True, end="")
+    head = plain(f" {title}", palette.strong, _family_name_width(width))
+    head.pad_right(_family_name_width(width) + 1 - head.cell_len)
+    head.append(f"{'tests':>6}{'exact':>7}{'trivial':>8}  {'95 % interval':<14}", palette.strong)
+    return head.append("segments" if width >= 84 else "", palette.strong)
 
 
 def _family_row(name: str, row: Row, segments: Any, palette: Palette, width: int) -> Text:
     exact = finite(row.get("exact"))
-    text = plain(f" {name}", palette.text, 22).append(" ")
-    text.pad_right(max(0, 23 - text.cell_len))
+    text = plain(f" {name}", palette.text, _family_name_width(width))
+    text.pad_right(_family_name_width(width) + 1 - text.cell_len)
     text.append(f"{count(row.get('pairs')):>6}", palette.muted).append(f"{share(exact):>7}", palette.strong)
-    text.append(f"{share(best_of(row.get('trivial'))):>9}", palette.muted)
+    text.append(f"{share(best_of(row.get('trivial'))):>8}", palette.muted)
     interval = f"{share(row.get('low'))} to {share(row.get('high'))}"
     text.append(f"  {interval:<14}", palette.muted)
     if width >= 84:
