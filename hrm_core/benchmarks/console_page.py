@@ -174,10 +174,11 @@ settings of its own, {effort.runs} ended runs of {effort.rows:,} rows each (4 fi
 How: the first frame is out when every cell has been written once; an empty app and the console start in turn,
 {effort.starts} times each, medians. The list is there when the newest run's name is. A run's curves are there when the
 loss of its last row stands in the chart's title: from Enter on the second run of the list, whose file is another than
-that of the first. A key is answered with the last byte of the next frame; it is typed when nothing has come for 80 ms,
-{effort.keys} keys on the list and {effort.keys} on a run's charts (crosshair, zoom, axis, log scale, smoothing). A tick
-is a row of metrics and a status, each second, {effort.ticks} times; its CPU is all that the process used meanwhile. At
-rest is {effort.idle_s:.0f} s after 7 s in which nothing happened.
+that of the first; after a new start it is the median of {effort.opens}. A key is answered with the last byte of the
+next frame; it is typed when nothing has come for 80 ms, {effort.keys} keys on the list and {effort.keys} on a run's
+charts (crosshair, zoom, axis, log scale, smoothing). A tick is a row of metrics and a status, each second,
+{effort.ticks} times; its CPU is all that the process used meanwhile. At rest is {effort.idle_s:.0f} s after 7 s in which
+nothing happened.
 """
 
 

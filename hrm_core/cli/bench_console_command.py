@@ -38,7 +38,7 @@ def console(num_runs: int, rows: int, quick: bool, load: Path | None, report: bo
 
     effort = Effort(num_runs, rows)
     if quick:
-        effort = Effort(num_runs, rows, starts=2, keys=10, ticks=5, idle_s=3.0, stall_s=5.0)
+        effort = Effort(num_runs, rows, starts=2, opens=2, keys=10, ticks=5, idle_s=3.0, stall_s=5.0)
     home = Path(tempfile.mkdtemp(prefix="hrm-bench-console-"))
     try:
         runs_dir = load.absolute() if load is not None else home / "runs"
