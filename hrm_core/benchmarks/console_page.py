@@ -177,8 +177,8 @@ loss of its last row stands in the chart's title: from Enter on the second run o
 that of the first; after a new start it is the median of {effort.opens}. A key is answered with the last byte of the
 next frame; it is typed when nothing has come for 80 ms, {effort.keys} keys on the list and {effort.keys} on a run's
 charts (crosshair, zoom, axis, log scale, smoothing). A tick is a row of metrics and a status, each second,
-{effort.ticks} times; its CPU is all that the process used meanwhile. At rest is {effort.idle_s:.0f} s after 7 s in which
-nothing happened.
+{effort.ticks} times; its CPU is all that the process used meanwhile. At rest is {effort.idle_s:.0f} s after 7 s in
+which nothing happened.
 """
 
 
