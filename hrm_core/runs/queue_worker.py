@@ -24,6 +24,7 @@ from hrm_core.runs.backends.local import LocalBackend
 from hrm_core.runs.backends.orders import clean_jobs
 from hrm_core.runs.devices import Device, claim_all, environment_of, release_all
 from hrm_core.runs.launch import identity
+from hrm_core.runs.layout import RunFolder
 from hrm_core.runs.locks import FileLock
 from hrm_core.runs.notify import notify
 from hrm_core.runs.queue_places import Surroundings, command_of, free_devices, too_few
@@ -137,7 +138,7 @@ class Worker:
         else:
             self._say(f"{_name(found)} {found.reason or 'had not begun'}")
             # Only what is new: the rest of the entry may have been changed since its run was first looked at.
-            new = {"state": found.state, "reason": found.reason, "device": found.device}
+            new = {name: getattr(found, name) for name in ("state", "reason", "device")}
             change(self.runs_dir, lambda queue: queue.changed(found.id, **new))
 
     # Working ----------------------------------------------------------------------------------------------------------
@@ -270,20 +271,18 @@ class Worker:
     def _submit(self, entry: Entry, words: Sequence[str]) -> None:
         """Hands an entry's run to its engine. One that does not take it now gets it again in a while."""
         there = Path(entry.folder) if entry.folder else None
-        name = self._on(entry)
+        name, again = self._on(entry), AGAIN_LOOKS * self.around.look_s
         argv, folder = (*self.command, *words), self.runs_dir / (entry.run_id or "")
         order = Order(argv, folder, there, code=self.around.code(entry), gpus=entry.gpus)
         try:
             backend = self._backend(name)
             job = backend.start(order)
         except UserError as error:
-            undone = {"state": WAITING, "attempts": entry.attempts - 1}
-            change(self.runs_dir, lambda queue: queue.changed(entry.id, **undone))
-            self.refused[name] = (time.monotonic() + AGAIN_LOOKS * self.around.look_s, " ".join(error.message.split()))
+            change(self.runs_dir, lambda queue: queue.changed(entry.id, state=WAITING, attempts=entry.attempts - 1))
+            self.refused[name] = (time.monotonic() + again, " ".join(error.message.split()))
             return
-        submitted = replace(entry, job=f"{name}:{job}")
-        change(self.runs_dir, lambda queue: queue.changed(entry.id, job=submitted.job))
-        self.children[entry.id] = _Child(submitted, backend, job, time.monotonic())
+        change(self.runs_dir, lambda queue: queue.changed(entry.id, job=f"{name}:{job}"))
+        self.children[entry.id] = _Child(replace(entry, job=f"{name}:{job}"), backend, job, time.monotonic())
         what = "resumed" if words[0] == "resume" else "started"
         self._say(f"{_name(entry)}: {what} as {entry.run_id} by {name}, job {job}")
 
@@ -312,8 +311,7 @@ class Worker:
 
     def _is_taken_back(self, child: _Child, queue: Queue) -> bool:
         """Whether somebody held or removed an entry that waited in its engine."""
-        there = queue.find(child.entry.id)
-        if there is not None and there.state == RUNNING:
+        if (there := queue.find(child.entry.id)) is not None and there.state == RUNNING:
             return False
         del self.children[child.entry.id]
         child.backend.stop(child.job or "")
@@ -321,10 +319,9 @@ class Worker:
         return True
 
     def _has_begun(self, child: _Child, where: str) -> None:
-        child.entry = replace(child.entry, where=where, started_s=time.time())
-        new = {"where": where, "started_s": child.entry.started_s}
+        new: dict[str, Any] = {"where": where, "started_s": time.time()}
+        child.entry, child.began = replace(child.entry, **new), time.monotonic()
         change(self.runs_dir, lambda queue: queue.changed(child.entry.id, **new))
-        child.began = time.monotonic()
         self._say(f"{_name(child.entry)}: runs on {where}")
 
     def _has_ended(self, child: _Child, found: JobState) -> None:
@@ -351,6 +348,7 @@ class Worker:
         self._say(f"{_name(after)} {after.reason}; losses: {after.losses}")
         new = {key: value for key, value in vars(after).items() if key not in ("id", "after", "after_is_run", "pins")}
         change(self.runs_dir, lambda queue: queue.changed(after.id, **new))
+        self._tell(f"{after.run_id} lost its node", after.reason)
         self.seen = None
 
     def _over(self, entry: Entry, state: str, reason: str, lasted_s: float) -> None:
@@ -367,10 +365,14 @@ class Worker:
 
         change(self.runs_dir, alter)
         self.seen = None
-        if stop:
-            notify(self.around.settings().words("notify.command"), "hrm: the queue has stopped", stop)
+        # Of a run that left no result its trainer has told nobody.
+        if stop or (state == FAILED and not RunFolder(self.runs_dir / (entry.run_id or "")).result.exists()):
+            self._tell("the queue has stopped" if stop else f"{entry.run_id} is gone", stop or reason)
 
     # Words ------------------------------------------------------------------------------------------------------------
+
+    def _tell(self, title: str, text: str) -> None:
+        notify(self.around.settings().words("notify.command"), f"hrm: {title}", text)
 
     def _is_doing(self, words: str) -> None:
         if words != self.words:

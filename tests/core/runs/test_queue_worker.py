@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -114,6 +115,26 @@ def test_the_users_command_hears_of_a_queue_that_has_stopped(bench: Bench, tmp_p
     wait_for(said.exists)
     title, _, text = said.read_text().partition("|")
     assert title == "hrm: the queue has stopped" and text == read_queue(bench.runs).stopped
+
+
+def test_the_users_command_hears_of_a_run_that_could_say_nothing_itself(bench: Bench, tmp_path: Path) -> None:
+    """One that fails tells it itself; of one that is killed only the worker can."""
+    said = tmp_path / "said"
+    command = ("sh", "-c", 'printf "%s|%s\n" "$1" "$2" >> "$0"', str(said))
+    bench.put("fail")
+    bench.put("wait")
+
+    def kill_it() -> None:
+        wait_for(lambda: read_run(bench.runs / "r2").step == 1)
+        os.kill(holder(bench.runs / "r2") or 0, signal.SIGKILL)
+
+    thread = threading.Thread(target=kill_it)
+    thread.start()
+    bench.work(settings=lambda: settings_with(command=command))
+    thread.join()
+    wait_for(said.exists)
+    assert said.read_text().splitlines() == ["hrm: r2 is gone|killed by signal 9 (the machine may be out of memory)"]
+    assert bench.states() == {"1": "failed", "2": "failed"}
 
 
 def test_a_run_that_fails_later_does_not_stop_the_queue(bench: Bench) -> None:
