@@ -26,6 +26,8 @@ from hrm_core.runs.files import string
 
 LOG_LINES = 1_000
 EVENTS = 500
+WHOLE = 32
+KEPT = (STEP, "kind", "trivial")
 # Here a missing value says that the number was not finite; elsewhere that nothing was measured.
 BROKEN_BY_GAPS = frozenset({"loss", "token_loss", "halt_loss", "grad_norm"})
 NO_CURVES = frozenset({STEP, "elapsed_s"})
@@ -83,7 +85,8 @@ class Feed:
         self.fast = {name: Series(name) for name in self.VALIDATION_CURVES}
         self.full = {name: Series(name) for name in self.VALIDATION_CURVES}
         self.metrics: Row | None = None
-        self.evaluations: list[Row] = []
+        self.evaluations: list[Row] = []  # the last ones as they were written
+        self._whole: dict[str, Row] = {}  # of each kind the newest
         self.events: deque[Row] = deque(maxlen=EVENTS)
         self.log: deque[str] = deque(maxlen=LOG_LINES)
         self.marks: list[Mark] = []
@@ -177,9 +180,22 @@ class Feed:
         while self.evaluations and (finite(self.evaluations[-1].get(STEP)) or 0) > step:
             self.evaluations.pop()
         self.evaluations.append(row)
+        self._whole[string(row, "kind") or ""] = row
+        if len(self.evaluations) > WHOLE:
+            self._shorten(len(self.evaluations) - WHOLE - 1)
         curves = self.full if row.get("kind") == "full" else self.fast
         for name, value in numbers_of(row).items():
             curves.setdefault(name, Series(name)).append(step, value)
+
+    def _shorten(self, place: int) -> None:
+        """Of an older validation keeps what its mark says: a row has hundreds of values, a day-long run thousands of
+        rows. What the trivial predictors get is mostly the same, and then kept once."""
+        row = self.evaluations[place]
+        short = {name: row[name] for name in KEPT if name in row}
+        before = self.evaluations[place - 1].get("trivial") if place else None
+        if before is not None and before == short.get("trivial"):
+            short["trivial"] = before
+        self.evaluations[place] = short
 
     def _place(self, batch: Batch) -> None:
         """Put validations and events on the other axes, by the rows of training at their steps."""
@@ -217,4 +233,7 @@ class Feed:
 
     def newest(self, kind: str) -> Row | None:
         """The newest evaluation of a kind, "fast" or "full"."""
-        return next((row for row in reversed(self.evaluations) if row.get("kind") == kind), None)
+        found = next((row for row in reversed(self.evaluations) if row.get("kind") == kind), None)
+        whole = self._whole.get(kind)
+        same = found is not None and whole is not None and whole.get(STEP) == found.get(STEP)
+        return whole if same else found

@@ -6,7 +6,7 @@ import math
 
 from hrm_console.rows.axes import Axes
 from hrm_console.rows.blocks import block_of_rows
-from hrm_console.rows.feed import Batch, Feed, numbers_of
+from hrm_console.rows.feed import WHOLE, Batch, Feed, numbers_of
 from hrm_console.rows.marks import marks_of
 
 
@@ -130,6 +130,25 @@ def test_validations_and_events_stand_at_the_time_of_their_step_also_when_they_a
     assert feed.marks[0].at("time") == 15 and feed.marks[0].at("step") == 30
     feed.take(Batch("one", evaluations=[evaluation_row(50)]))
     assert list(feed.full["exact"].axis("time")) == [10, 20, 25]
+
+
+def test_of_old_validations_only_what_marks_say_is_kept():
+    """And the newest of each kind, however many of the other came after it."""
+    feed = Feed("one")
+    full = evaluation_row(10, "full")
+    feed.take(Batch("one", evaluations=[full]))
+    for step in range(20, 20 + 10 * 100, 10):
+        feed.take(Batch("one", evaluations=[evaluation_row(step, "fast")]))
+    assert len(feed.evaluations) == 101 and feed.newest("full") == full
+    assert set(feed.evaluations[0]) == set(feed.evaluations[60]) == {"step", "kind", "trivial"}
+    assert feed.evaluations[60]["trivial"] is feed.evaluations[0]["trivial"], "the same values are kept once"
+    assert feed.evaluations[-WHOLE] == evaluation_row(1010 - 10 * (WHOLE - 1), "fast")
+    assert feed.evaluation == feed.newest("fast") == evaluation_row(1010, "fast")
+    assert len(feed.fast["loss"]) == 100 and feed.trivial("exact") == 0.009
+    # The run went back: what came after is forgotten, and the newest is the one before it, as far as it is kept.
+    feed.take(Batch("one", evaluations=[evaluation_row(495, "fast")]))
+    assert feed.newest("full") == full and feed.evaluation == evaluation_row(495, "fast")
+    assert [row["step"] for row in feed.evaluations[-2:]] == [490, 495]
 
 
 def test_trivial_values_are_those_of_the_newest_full_validation():
