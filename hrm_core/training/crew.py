@@ -1,10 +1,11 @@
 """Several processes that train one run together: who they are, and all that they ever say to one another.
 
-Training room: rank and number of ranks -> a `Crew`. Rank 0 leads: it alone writes, logs, validates and decides, and
-sends each step's orders; the others follow (`follower.py`). Each rank owns a range of every lane's slots, and so of the
-streams. Trunk gradients are summed before the clip, gradients of the identity rows gathered before their sign, running
-sums added up where a row of metrics is due. Orders and states go over gloo, gradients over NCCL on GPUs (PyTorch
-documentation, "Distributed communication package"). Nothing is pickled. Lanes of a rank: `hrm_core/learning/lanes.py`.
+Training room: rank and number of ranks -> a `Crew`. Rank 0 leads: it alone writes, logs, scores and decides, and sends
+each step's orders; the others follow (`follower.py`). Each rank owns a range of every lane's slots, and so of the
+streams, and predicts its part of a validation's pieces. Trunk gradients are summed before the clip, gradients of the
+identity rows gathered before their sign, running sums added up where a row of metrics is due. Orders and states go over
+gloo, what is on GPUs over NCCL (PyTorch documentation, "Distributed communication package"). Nothing is pickled. Lanes
+of a rank: `hrm_core/learning/lanes.py`.
 """
 
 from __future__ import annotations
@@ -43,6 +44,9 @@ class Order(IntEnum):
     SAVE = 4
     LOAD = 5
     END = 6
+    VALIDATE = 7
+    PREDICT = 8
+    PREDICTED = 9
 
 
 @final
@@ -59,6 +63,7 @@ class Crew:
         self.index = torch.zeros(0, dtype=torch.int64)
         self.gradients = torch.zeros(0, 0)
         self._gradients_by: distributed.ProcessGroup | None = None  # who carries tensors of the device
+        self._device = torch.device("cpu")
         self._order = torch.zeros(0, dtype=torch.int64)
         self._lanes: tuple[tuple[int, int], ...] = ()
 
@@ -80,6 +85,7 @@ class Crew:
 
     def use(self, device: torch.device) -> None:
         """Has NCCL carry what lies on GPUs. All ranks call it at the same time."""
+        self._device = device
         if device.type == "cuda":
             with told(self):
                 self._gradients_by = distributed.new_group(backend="nccl", timeout=PATIENCE)
@@ -171,6 +177,29 @@ class Crew:
             distributed.all_reduce(high, distributed.ReduceOp.MAX, group=self._gradients_by)
         if not torch.equal(low, high):
             raise UserError("the ranks' weights are not the same any more; `hrm resume` it, and please report this.", 1)
+
+    # Validations ------------------------------------------------------------------------------------------------------
+
+    def spread(self, tensor: Tensor) -> None:
+        """From rank 0 to all, in place."""
+        with told(self), torch.no_grad():
+            distributed.broadcast(tensor, 0, group=self._gradients_by)
+
+    def any(self, here: bool) -> bool:
+        """Whether it is so on any rank."""
+        found = torch.tensor([int(here)], device=self._device)
+        with told(self):
+            distributed.all_reduce(found, distributed.ReduceOp.MAX, group=self._gradients_by)
+        return bool(found.item())
+
+    def collect(self, mine: Tensor, rows: int) -> Tensor:
+        """Rows of all ranks in their order: `mine` (at most `rows` of them), from each as many but the last. Rank 0 has
+        them behind one another, (size * rows, ...), of which those that nobody gave are zeros."""
+        with told(self), torch.no_grad():
+            padded = _padded(mine, rows).contiguous()
+            found = padded.new_empty(self.world.size, *padded.shape)
+            distributed.all_gather(list(found.unbind()), padded, group=self._gradients_by)
+        return found.flatten(0, 1)
 
     # Checkpoints ------------------------------------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ from hrm_core.training.checkpoint import load_state
 from hrm_core.training.crew import Crew, Order
 from hrm_core.training.graphs import make_step
 from hrm_core.training.setup import apply_device, build_parts, choose_device, gpu_lock
+from hrm_core.training.shared_validation import take_pieces
 from hrm_core.training.start_from import read_source, start_from
 from hrm_core.training.step import OF_SLOTS, StepParts
 
@@ -61,6 +62,8 @@ class Follower:
                 self._step(content)
             elif order == Order.VALIDATED:
                 self.parts.techniques.validated(content)
+            elif order == Order.VALIDATE:
+                take_pieces(self.crew, self.parts)
             elif order == Order.SAVE:
                 self.crew.reduce(self.parts, OF_SLOTS)
                 self.crew.gather(self.parts.lanes)

@@ -24,6 +24,7 @@ from hrm_core.training.checkpoint import save_snapshot
 from hrm_core.training.crew import Order
 from hrm_core.training.policy import Policy
 from hrm_core.training.progress import Progress
+from hrm_core.training.shared_validation import SharedPredictor, sharing
 from hrm_core.training.step import StepParts
 from hrm_core.training.validation_gate import Decay, EarlyStop, ValidationGate
 from hrm_core.training.validation_memory import ValidationMemory
@@ -70,10 +71,12 @@ class Validator:
         return self.memory.within(lambda grids: self._evaluate_with(kind, grids))
 
     def _evaluate_with(self, kind: Literal["fast", "full"], grids: int) -> Evaluation:
-        parts, progress = self.parts, self.progress
-        with parts.evaluation_weights():
+        parts, progress, predict, many = self.parts, self.progress, self.memory.predict, grids
+        if parts.crew is not None:
+            predict, many = SharedPredictor(parts.crew, predict, grids), grids * parts.crew.world.size
+        with sharing(parts.crew), parts.evaluation_weights():
             return evaluate(
-                self.memory.predict,
+                predict,
                 self.dataset,
                 parts.recipe,
                 self.split,
@@ -85,7 +88,7 @@ class Validator:
                 train_loss=progress.train_loss,
                 device=parts.model.device,
                 on_rows=self._beat,
-                batch=grids,
+                batch=many,
             )
 
     def _rule_head(self, grids: int) -> dict[str, Any]:

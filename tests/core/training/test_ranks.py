@@ -26,7 +26,7 @@ from hrm_core.errors import UserError
 from hrm_core.learning.lanes import LaneState, Share
 from hrm_core.recipe.lay import build_recipe
 from hrm_core.runs.control import request
-from hrm_core.runs.reader import events, metrics_rows, read_status
+from hrm_core.runs.reader import evaluation_rows, events, metrics_rows, read_status
 from hrm_core.runs.snapshots import newest_first
 from hrm_core.runs.world import ALONE, World, environment_of, refuse_whole_lane, world_for, world_of
 from hrm_core.training.crew import Crew, told
@@ -59,6 +59,7 @@ RUN = (
     "halting.bias=0",
     "halting.weight=0",
     "halting.max_segments=4",
+    "evaluation.batch=8",
 )
 
 
@@ -95,6 +96,25 @@ def assert_same_run(runs: Path, first: str, second: str) -> None:
     counted = ("step", "samples", "puzzles", "token_loss", "halt_loss", "token_accuracy", "grad_norm", "mean_segments")
     rows = [[{name: row[name] for name in counted} for row in metrics_rows(runs / run)] for run in (first, second)]
     assert rows[0] == [{name: pytest.approx(row[name], rel=1e-9) for name in counted} for row in rows[1]]
+    # Validations to the last bit: pieces are cut where one rank cuts them.
+    measured = (
+        "step",
+        "kind",
+        "loss",
+        "metrics",
+        "halting",
+        "halting_analysis",
+        "calibration",
+        "families",
+        "input_gain",
+    )
+    last = max(row["step"] for row in evaluation_rows(runs / first))
+    validations = [
+        [{name: row[name] for name in measured} for row in evaluation_rows(runs / run) if row["step"] == last]
+        for run in (first, second)
+    ]
+    assert validations[0] == validations[1]
+    assert {row["kind"] for row in validations[0]} == {"fast", "full"}
 
 
 def test_shares_cover_every_slot_once_in_the_order_of_the_ranks() -> None:
