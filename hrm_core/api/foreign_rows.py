@@ -2,7 +2,7 @@
 
 API room: Model, its network, Dataset -> the network with a row for each task of the data, and of the data the tests
 whose task has one. A published checkpoint knows the augmentations of a task as rows of their own; the unvaried task's,
-which has the task's name alone, is the one that is used.
+which has the task's name alone, is the one that is used. Heavy imports are inside.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import torch
 
 from hrm_core.errors import UserError
 from hrm_core.runs.text import clean
@@ -36,6 +34,8 @@ def place_rows(model: Model, network: HRM, dataset: Dataset, data: Path) -> tupl
 
     UserError (1) if the snapshot has a row for none of them.
     """
+    import torch
+
     rows = {name: number for number, name in enumerate(model.snapshot.task_ids)}
     places = torch.tensor([rows.get(task, -1) for task in dataset.tasks.ids])
     known = places >= 0

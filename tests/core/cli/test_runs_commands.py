@@ -38,7 +38,9 @@ EVALUATION: dict[str, Any] = {
     "without_duplicates": {"exact": 0.1},
     "input_sensitivity": 0.93, "identity_sensitivity": None, "input_gain": 0.15, "identity_gain": None,
     "calibration": {"ece": 0.05, "brier": 0.1, "auroc": 0.8, "base_rate": 0.1},
-    "families": {"same size": {"pairs": 40, "exact": 0.15, "low": 0.07, "high": 0.29}},
+    "families": {
+        "same size": {"pairs": 40, "exact": 0.15, "low": 0.07, "high": 0.29, "trivial": {"pad": 0.0, "copy": 0.01}}
+    },
     "notes": ["no held-out set"], "score": 0.1167, "best": True,
 }  # fmt: skip
 
@@ -155,7 +157,7 @@ def test_show_says_it_in_words(tmp_path: Path) -> None:
     lines = [" ".join(line.split()) for line in said.output.splitlines()]
     assert "exact grid 11.7 0.8 (copy) +10.8 10.0" in lines
     assert "padded 30x30 71.2 87.4 (copy) -16.2 -" in lines
-    assert "same size 40 15.0 7.0 to 29.0" in lines
+    assert "same size 40 15.0 7.0 to 29.0 1.0 (copy)" in lines
 
 
 def test_show_of_an_ended_run_and_of_one_without_anything(tmp_path: Path) -> None:
