@@ -174,9 +174,9 @@ class ConsoleApp(App[int]):
 
     def follow(self, *lines: RunLine | None) -> None:
         """Read the rows of these runs from now on, and of no others. The first one is the one looked at."""
-        wanted = [line for line in lines if line is not None]
         from hrm_console.rows.feed import Feed
 
+        wanted = [line for line in lines if line is not None]
         self.feeds = {line.run_id: self.feeds.get(line.run_id) or Feed(line.run_id) for line in wanted}
         if wanted:
             self.subject = wanted[0].run_id

@@ -26,8 +26,8 @@ from hrm_core.runs.files import string
 
 LOG_LINES = 1_000
 EVENTS = 500
-WHOLE = 32
-KEPT = (STEP, "kind", "trivial")
+WHOLE = 32  # so many validations are kept as they were written
+KEPT = (STEP, "kind", "trivial")  # and of the older ones this
 # Here a missing value says that the number was not finite; elsewhere that nothing was measured.
 BROKEN_BY_GAPS = frozenset({"loss", "token_loss", "halt_loss", "grad_norm"})
 NO_CURVES = frozenset({STEP, "elapsed_s"})

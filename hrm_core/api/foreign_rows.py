@@ -57,7 +57,5 @@ def place_rows(model: Model, network: HRM, dataset: Dataset, data: Path) -> tupl
         return {side: pairs for side, pairs in kept.items() if pairs.num_pairs}
 
     left = len(places) - int(known.sum())
-    notes = [f"{left} of {len(places)} tasks have no identity row in the snapshot; their tests are left out"] * (
-        left > 0
-    )
-    return replace(dataset, val=of_known(dataset.val), eval=of_known(dataset.eval)), notes
+    note = f"{left} of {len(places)} tasks have no identity row in the snapshot; their tests are left out"
+    return replace(dataset, val=of_known(dataset.val), eval=of_known(dataset.eval)), [note] if left else []

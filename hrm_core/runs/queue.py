@@ -89,9 +89,10 @@ def add(
 
 def _check_gpus(experiment: str, overrides: Sequence[str], gpus: int) -> None:
     """UserError (2) where what is to run cannot be spread over so many GPUs."""
-    from hrm_core.recipe.lay import build_recipe
+    if gpus > 1:
+        from hrm_core.recipe.lay import build_recipe
 
-    refuse_whole_lane(build_recipe(experiment, overrides).recipe.techniques, gpus)
+        refuse_whole_lane(build_recipe(experiment, overrides).recipe.techniques, gpus)
 
 
 def _source(runs_dir: Path, word: str, after: str | None) -> str:

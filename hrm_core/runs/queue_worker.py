@@ -138,7 +138,7 @@ class Worker:
         else:
             self._say(f"{_name(found)} {found.reason or 'had not begun'}")
             # Only what is new: the rest of the entry may have been changed since its run was first looked at.
-            new = {name: getattr(found, name) for name in ("state", "reason", "device")}
+            new = {"state": found.state, "reason": found.reason, "device": found.device}
             change(self.runs_dir, lambda queue: queue.changed(found.id, **new))
 
     # Working ----------------------------------------------------------------------------------------------------------
@@ -271,7 +271,7 @@ class Worker:
     def _submit(self, entry: Entry, words: Sequence[str]) -> None:
         """Hands an entry's run to its engine. One that does not take it now gets it again in a while."""
         there = Path(entry.folder) if entry.folder else None
-        name, again = self._on(entry), AGAIN_LOOKS * self.around.look_s
+        name = self._on(entry)
         argv, folder = (*self.command, *words), self.runs_dir / (entry.run_id or "")
         order = Order(argv, folder, there, code=self.around.code(entry), gpus=entry.gpus)
         try:
@@ -279,7 +279,8 @@ class Worker:
             job = backend.start(order)
         except UserError as error:
             change(self.runs_dir, lambda queue: queue.changed(entry.id, state=WAITING, attempts=entry.attempts - 1))
-            self.refused[name] = (time.monotonic() + again, " ".join(error.message.split()))
+            until = time.monotonic() + AGAIN_LOOKS * self.around.look_s
+            self.refused[name] = (until, " ".join(error.message.split()))
             return
         change(self.runs_dir, lambda queue: queue.changed(entry.id, job=f"{name}:{job}"))
         self.children[entry.id] = _Child(replace(entry, job=f"{name}:{job}"), backend, job, time.monotonic())

@@ -203,7 +203,7 @@ def _family_row(name: str, row: Row, segments: Any, palette: Palette, width: int
     text = plain(f" {name}", palette.text, _family_name_width(width))
     text.pad_right(_family_name_width(width) + 1 - text.cell_len)
     text.append(f"{count(row.get('pairs')):>6}", palette.muted).append(f"{share(exact):>7}", palette.strong)
-    text.append(f"{share(best_of(row.get('trivial'))):>8}", palette.muted)
+    text.append(f"{share(best_of(mapping(row, 'trivial'))):>8}", palette.muted)
     interval = f"{share(row.get('low'))} to {share(row.get('high'))}"
     text.append(f"  {interval:<14}", palette.muted)
     if width >= 84:

@@ -82,6 +82,8 @@ def test_no_slurm_is_said_before_anything_is_started(
     hrm("queue", "add", "EXP-00", *runs)
     monkeypatch.setenv("PATH", str(tmp_path))
     refused(hrm("queue", "start", "--on", "slurm", *runs), 1, "this machine has no SLURM", "use --on local")
+    assert read_queue(tmp_path / "runs").entries[0].state == "waiting"
+    assert not (tmp_path / "runs/queue/jobs").exists()
 
 
 def test_a_node_is_started_with_the_token_and_joins_only_with_one(
